@@ -1,0 +1,27 @@
+# Everything the program is built on. Each missing piece adds one sentence; all are shown at once at the end.
+find_package(MPI REQUIRED COMPONENTS CXX)
+find_package(LibTorch REQUIRED)
+set(HDF5_PREFER_PARALLEL OFF)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(tomlplusplus REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(LibArchive REQUIRED)
+find_package(ICU REQUIRED COMPONENTS uc)
+find_package(Boost 1.74 REQUIRED)
+find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
+
+# LibTorch's include directory carries another fmt than the one spdlog was built with, and is searched first: a
+# directory that holds only the right one goes before it.
+get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+if(NOT fmt_include)
+  set(fmt_include /usr/include)
+endif()
+list(GET fmt_include 0 fmt_include)
+file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/fmt_first")
+file(CREATE_LINK "${fmt_include}/fmt" "${CMAKE_BINARY_DIR}/fmt_first/fmt" SYMBOLIC)
+add_library(fedmpi_fmt INTERFACE)
+target_include_directories(fedmpi_fmt BEFORE INTERFACE "${CMAKE_BINARY_DIR}/fmt_first")
+target_link_libraries(fedmpi_fmt INTERFACE fmt::fmt)

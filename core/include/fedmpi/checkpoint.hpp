@@ -1,0 +1,51 @@
+#pragma once
+
+#include "fedmpi/export.hpp"
+#include "fedmpi/layout.hpp"
+#include "fedmpi/strategy.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace fedmpi {
+
+// All that the round after `round` needs, and what tells whether it can be reproduced here.
+struct Checkpoint {
+  int round = 0;
+  std::string digest;  // of `parameters`, as in the metrics
+  Layout layout;
+  at::Tensor parameters;  // float32 [layout.size()]
+  std::vector<NamedTensor> strategy_state;
+  std::string job;  // resolved TOML
+  std::string dataset_digest;
+  std::vector<std::string> history;  // the lines of metrics.jsonl so far
+  std::map<std::string, std::string>
+      versions;  // "torch" -> "2.13.0", "instruction_set" -> "avx512", "plugin.model" -> digest
+};
+
+// Whole or not at all (see Hdf5Writer). FileError when it cannot be written or read or its content does not match
+// its digest.
+FEDMPI_API void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
+FEDMPI_API Checkpoint load_checkpoint(const std::filesystem::path& path);
+
+// DIR/round_0003.h5 and the like, oldest first.
+FEDMPI_API std::filesystem::path checkpoint_path(const std::filesystem::path& directory, int round);
+FEDMPI_API std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& directory);
+
+// The newest checkpoint that can be read; a damaged one is logged and the one before is tried. Nothing when the
+// directory holds none; FileError when all are damaged.
+FEDMPI_API std::optional<Checkpoint> load_newest_checkpoint(const std::filesystem::path& directory);
+
+// Removes all but the `keep` newest (0: none).
+FEDMPI_API void prune_checkpoints(const std::filesystem::path& directory, int keep);
+
+// Of this build and this machine, for Checkpoint::versions.
+FEDMPI_API std::map<std::string, std::string> library_versions();
+
+}  // namespace fedmpi

@@ -1,0 +1,80 @@
+#pragma once
+
+#include "fedmpi/export.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace fedmpi {
+
+// Initialises MPI and finalises it, unless an exception is on its way out: the other ranks may then be inside
+// other calls, and MPI_Finalize would wait for them. One in a process, in main.
+class FEDMPI_API MpiSession {
+ public:
+  MpiSession(int& argc, char**& argv);
+  ~MpiSession();
+  MpiSession(const MpiSession&) = delete;
+  MpiSession& operator=(const MpiSession&) = delete;
+
+  // Ends every rank of the job at once. Usable before, while and after MPI is initialised.
+  [[noreturn]] static void abort(int status) noexcept;
+};
+
+// Collectives over all ranks of the job, on its own duplicate of MPI_COMM_WORLD. Main thread only. Every rank
+// must call every function in the same order: only federation.cpp does. Tensors are 1-D, contiguous, on the CPU;
+// dtype and length must be the same on all ranks. Errors: Error naming the MPI call.
+class FEDMPI_API Communicator {
+ public:
+  explicit Communicator(const MpiSession&);
+  ~Communicator();
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  int rank() const noexcept { return rank_; }
+  int size() const noexcept { return size_; }
+  bool is_server() const noexcept { return rank_ == 0; }
+  int ranks_on_node() const noexcept { return ranks_on_node_; }
+
+  void broadcast(at::Tensor buffer);                              // from the server
+  void broadcast(std::string& text);                              // from the server
+  void reduce_sum(at::Tensor buffer);                             // int64; the sum on the server, elsewhere unspecified
+  std::vector<std::string> all_gather(const std::string& bytes);  // one a rank, in rank order
+
+  // Records of every rank, in rank order.
+  template <class Record>
+  std::vector<Record> all_gather(std::span<const Record> records) {
+    static_assert(std::is_trivially_copyable_v<Record>);
+    std::vector<Record> all;
+    for (const std::string& bytes :
+         all_gather(std::string(reinterpret_cast<const char*>(records.data()), records.size_bytes()))) {
+      const std::size_t begin = all.size();
+      all.resize(begin + bytes.size() / sizeof(Record));
+      bytes.copy(reinterpret_cast<char*>(all.data() + begin), bytes.size());
+    }
+    return all;
+  }
+
+  // Bytes this rank has handed to collectives as payload, for the metrics.
+  std::int64_t bytes_sent() const noexcept { return bytes_sent_; }
+
+ private:
+  struct Handle;
+  std::unique_ptr<Handle> handle_;
+  int rank_ = 0;
+  int size_ = 1;
+  int ranks_on_node_ = 1;
+  std::int64_t bytes_sent_ = 0;
+};
+
+// The vote. Runs `work` on this rank; when it threw on any rank, every rank throws the first such error (lowest
+// rank): a UserError where it was one, else an Error. Collective.
+FEDMPI_API void agree(Communicator& communicator, const std::function<void()>& work);
+
+}  // namespace fedmpi

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "fedmpi/export.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include <ATen/core/Tensor.h>
+
+namespace fedmpi {
+
+enum class Split { train, test };
+
+// n examples. Text is packed: all token ids one after another, no padding. Dense data has `features` instead.
+struct Batch {
+  at::Tensor tokens;    // int32 [total tokens], or undefined
+  at::Tensor offsets;   // int64 [n + 1] into tokens, from 0; undefined with features
+  at::Tensor features;  // float32 [n, ...], or undefined
+  at::Tensor labels;    // int64 [n]
+};
+
+// Interface of a dataset plugin: examples by index. Every rank makes one and must see the same examples; the
+// engine decides which belong to which client. Const functions may be called from any thread.
+// Errors: FileError for a file that is missing or broken, ConfigError for an option.
+class FEDMPI_API Dataset {
+ public:
+  static constexpr const char* plugin_kind = "dataset";
+  virtual ~Dataset();
+
+  virtual std::int64_t size(Split split) const = 0;
+  virtual std::span<const std::int64_t> labels(Split split) const = 0;  // [size], each in [0, num_labels)
+  virtual std::int64_t num_labels() const = 0;
+
+  // How much work an example is (its tokens; 1 for dense data): what schedules and batches are balanced by.
+  virtual std::span<const std::int64_t> lengths(Split split) const = 0;  // [size], each >= 1
+
+  virtual Batch batch(Split split, std::span<const std::int64_t> examples) const = 0;
+
+  // Hash of the content in hexadecimal: equal on all ranks, recorded in checkpoints.
+  virtual std::string digest() const = 0;
+
+  // Hash of the vocabulary the tokens were made with, "" when there is none: must equal the model's.
+  virtual std::string vocabulary_digest() const;
+};
+
+}  // namespace fedmpi

@@ -1,0 +1,62 @@
+#pragma once
+
+#include "fedmpi/export.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace fedmpi {
+
+// A thin, owning layer over HDF5's C API: tensors as datasets, strings and numbers as attributes. Serial HDF5, main
+// thread only. Files are untrusted: only the dataset types below, no external or soft links, no filters beyond
+// shuffle, deflate and fletcher32, sizes checked against the file before memory is asked for.
+// Every error is a FileError that names the file and the dataset.
+class FEDMPI_API Hdf5Reader {
+ public:
+  explicit Hdf5Reader(const std::filesystem::path& path);
+  ~Hdf5Reader();
+  Hdf5Reader(const Hdf5Reader&) = delete;
+  Hdf5Reader& operator=(const Hdf5Reader&) = delete;
+
+  bool has(const std::string& name) const;                           // dataset or group
+  std::vector<std::string> members(const std::string& group) const;  // sorted
+  // uint8, uint16 (as int32), int32, int64, float32 or float64, 1-D to 4-D.
+  at::Tensor read(const std::string& name) const;
+  bool has_attribute(const std::string& object, const std::string& name) const;
+  std::string read_string(const std::string& object, const std::string& name) const;    // attribute, UTF-8
+  std::int64_t read_integer(const std::string& object, const std::string& name) const;  // attribute
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  std::int64_t file_ = -1;
+};
+
+// Writes beside `path` and takes its place in commit(): flushed, synced, renamed, directory synced. Destroyed
+// without commit(), it removes what it wrote and `path` is as it was.
+class FEDMPI_API Hdf5Writer {
+ public:
+  explicit Hdf5Writer(std::filesystem::path path);
+  ~Hdf5Writer();
+  Hdf5Writer(const Hdf5Writer&) = delete;
+  Hdf5Writer& operator=(const Hdf5Writer&) = delete;
+
+  // Parent groups are made as needed. `checksummed` stores in chunks with fletcher32 (detects rot when read).
+  void write(const std::string& name, const at::Tensor& tensor, bool checksummed = true);
+  void write_uint16(const std::string& name, const at::Tensor& int32_tensor);  // values must fit
+  void write_string(const std::string& object, const std::string& name, const std::string& value);
+  void write_integer(const std::string& object, const std::string& name, std::int64_t value);
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  std::int64_t file_ = -1;
+};
+
+}  // namespace fedmpi

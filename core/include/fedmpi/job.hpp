@@ -1,0 +1,112 @@
+#pragma once
+
+#include "fedmpi/export.hpp"
+#include "fedmpi/model.hpp"
+#include "fedmpi/options.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace fedmpi {
+
+// One experiment, as one TOML file describes it. The tables of keys in job.cpp hold defaults, ranges and help.
+
+struct RunSettings {
+  std::string name;
+  std::filesystem::path output;  // default runs/<name>
+  std::uint64_t seed = 0;
+  int rounds = 0;
+  int threads = 0;  // per rank; 0: the cores of the node shared among its ranks
+};
+
+enum class FailurePolicy { abort, drop };
+
+struct FederationSettings {
+  int clients = 0;
+  double fraction_fit = 0.0;
+  double fraction_evaluate = 0.0;
+  int min_fit_clients = 0;
+  int min_evaluate_clients = 0;
+  FailurePolicy on_client_failure = FailurePolicy::abort;
+};
+
+struct DataSettings {
+  std::int64_t train_examples_per_client = 0;  // 0: all of the partition
+  std::int64_t test_examples_per_client = 0;
+  std::string partition;  // "iid"
+};
+
+enum class OptimizerKind { sgd, adamw };
+enum class LearningRateSchedule { constant, linear, cosine };
+
+struct TrainingSettings {
+  int local_epochs = 0;
+  std::int64_t batch_size = 0;
+  OptimizerKind optimizer = OptimizerKind::adamw;
+  double learning_rate = 0.0;
+  double momentum = 0.0;            // sgd
+  double beta1 = 0.0, beta2 = 0.0;  // adamw
+  double epsilon = 0.0;
+  double weight_decay = 0.0;
+  LearningRateSchedule schedule = LearningRateSchedule::constant;
+  double warmup_fraction = 0.0;    // of the whole run
+  double max_gradient_norm = 0.0;  // 0: no clipping
+  Precision precision = Precision::bf16;
+};
+
+struct EvaluationSettings {
+  bool federated = false;
+  bool central = false;
+  std::int64_t central_examples = 0;  // 0: the whole test split
+  int every = 0;                      // rounds
+  std::int64_t batch_size = 0;
+};
+
+struct CheckpointSettings {
+  int every = 0;  // rounds; 0: only after the last
+  int keep = 0;   // newest ones kept; 0: all
+};
+
+// Which plugin, and what the job gives it. The values are checked against the plugin's own table once it is loaded.
+struct PluginChoice {
+  std::string name;
+  std::map<std::string, OptionValue> given;
+  std::map<std::string, std::string> where;  // key -> "file:line:column"
+};
+
+struct Job {
+  std::string source;  // the file's name, for messages
+  RunSettings run;
+  FederationSettings federation;
+  DataSettings data;
+  TrainingSettings training;
+  EvaluationSettings evaluation;
+  CheckpointSettings checkpoint;
+  std::vector<std::filesystem::path> plugin_directories;  // run.plugins
+  PluginChoice strategy;
+  PluginChoice model;
+  PluginChoice dataset;
+};
+
+// Parses and checks a job. `overrides` are --set arguments, "section.key=value" with the value in TOML or a bare
+// word. Relative paths in it stay relative to the working directory. Throws ConfigError, one sentence with
+// file:line:column and, for an unknown key, the nearest right one.
+FEDMPI_API Job parse_job(const std::string& text, const std::string& source, std::span<const std::string> overrides);
+
+// The job with every key and default written out, as TOML: what `job.toml` in a run's directory and a checkpoint
+// hold. parse_job of it gives the same job.
+FEDMPI_API std::string resolved_toml(const Job& job, const Options& strategy, const Options& model,
+                                     const Options& dataset);
+
+// The core's own tables: section name and rows, in the order of the documentation.
+struct JobSection {
+  const char* name;
+  std::span<const OptionSpec> keys;
+};
+FEDMPI_API std::span<const JobSection> job_sections();
+
+}  // namespace fedmpi

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "fedmpi/export.hpp"
+
+#include <filesystem>
+#include <string_view>
+
+namespace fedmpi {
+
+enum class LogLevel { debug, info, warning, error };
+
+// One line to this rank's log: the terminal (rank 0 from info on; other ranks from warning on, to stderr) and, once
+// open_log was called, DIR/rank_03.log from debug on. Any thread.
+FEDMPI_API void log(LogLevel level, std::string_view message);
+FEDMPI_API void set_log_rank(int rank, int size);
+FEDMPI_API void open_log(const std::filesystem::path& directory);
+// Writes out and closes. Called before MPI ends.
+FEDMPI_API void close_log();
+
+}  // namespace fedmpi

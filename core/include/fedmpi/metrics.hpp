@@ -1,0 +1,55 @@
+#pragma once
+
+#include "fedmpi/export.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace fedmpi {
+
+// Seconds of wall time on the server; absent where the phase did not happen.
+struct PhaseSeconds {
+  std::optional<double> broadcast, fit, aggregate, evaluate, checkpoint;
+  double total = 0.0;
+};
+
+// One line of metrics.jsonl: what is absent here is absent there, never 0. Losses are means over examples.
+struct RoundMetrics {
+  int round = 0;  // 0: before any training
+  std::string digest;
+  std::optional<std::int64_t> clients;  // in the cohort
+  std::optional<std::int64_t> failures;
+  std::optional<double> fit_loss, evaluate_loss, evaluate_accuracy, central_loss, central_accuracy;
+  PhaseSeconds seconds;
+  std::optional<double> tokens_per_second;  // trained on, over the fit phase
+  std::int64_t bytes_sent = 0;              // by all ranks in this round
+  std::int64_t peak_rss_bytes = 0;          // of the largest rank
+};
+
+FEDMPI_API std::string to_json_line(const RoundMetrics& metrics);  // without the newline
+FEDMPI_API RoundMetrics from_json_line(const std::string& line);
+
+// Writes metrics.jsonl, metrics.csv and a TensorBoard event file in `directory`, a line a round, flushed. Starting
+// with a history (a resumed run) rewrites the first two with exactly those lines. Error when a write fails. Server
+// only.
+class FEDMPI_API MetricsWriter {
+ public:
+  MetricsWriter(const std::filesystem::path& directory, std::span<const std::string> history);
+  ~MetricsWriter();
+  void write(const RoundMetrics& metrics);
+
+ private:
+  struct Files;
+  std::unique_ptr<Files> files_;
+};
+
+// The table of rounds printed at the end of a run.
+FEDMPI_API std::string rounds_table(std::span<const RoundMetrics> rounds);
+
+}  // namespace fedmpi

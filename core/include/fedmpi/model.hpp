@@ -1,0 +1,59 @@
+#pragma once
+
+#include "fedmpi/dataset.hpp"
+#include "fedmpi/export.hpp"
+#include "fedmpi/layout.hpp"
+#include "fedmpi/random.hpp"
+
+#include <cstdint>
+#include <string>
+
+#include <ATen/core/Tensor.h>
+
+namespace fedmpi {
+
+// The dtype of the large products; parameters, gradients and sums are float32 with either.
+enum class Precision { float32, bf16 };
+
+// Sums over the examples of a batch.
+struct BatchResult {
+  double loss_sum = 0.0;
+  std::int64_t num_examples = 0;
+  std::int64_t num_correct = 0;
+};
+
+// Interface of a model plugin. The model is its flat buffer: the engine owns the values and gradients, the model
+// keeps views. One instance a rank, used from the main thread; it may use at::parallel_for inside, and its
+// results must not depend on the number of threads, nor on what was computed before.
+class FEDMPI_API Model {
+ public:
+  static constexpr const char* plugin_kind = "model";
+  virtual ~Model();
+
+  virtual const Layout& layout() const = 0;
+  virtual std::int64_t num_labels() const = 0;
+
+  // Writes the starting values (pre-trained where the model has them) to `values`, float32 [layout().size()].
+  // Random ones are a function of `key` alone.
+  virtual void initialize(at::Tensor values, RandomKey key) = 0;
+
+  // Called once, before fit and evaluate. float32, contiguous: values [layout().size()],
+  // gradients [layout().trainable_size()]. Both outlive the model's use.
+  virtual void bind(at::Tensor values, at::Tensor gradients, Precision precision) = 0;
+
+  // The engine changed the values (a broadcast, an optimizer step): drop whatever was derived from them.
+  virtual void values_changed();
+
+  // One training step's forward and backward. Adds the gradient of the *mean* loss over the batch to the
+  // gradients, which the engine has zeroed. Dropout is a function of `key`.
+  virtual BatchResult fit(const Batch& batch, RandomKey key) = 0;
+
+  // Forward only, no dropout. An example's result must not depend on the other examples of the batch by more
+  // than rounding.
+  virtual BatchResult evaluate(const Batch& batch) = 0;
+
+  // Hash of the vocabulary the model was trained with, "" when it has none.
+  virtual std::string vocabulary_digest() const;
+};
+
+}  // namespace fedmpi

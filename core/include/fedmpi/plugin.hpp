@@ -1,0 +1,88 @@
+#pragma once
+
+#include "fedmpi/error.hpp"
+#include "fedmpi/export.hpp"
+#include "fedmpi/options.hpp"
+#include "fedmpi/version.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace fedmpi {
+
+using AnyFactory = void (*)();
+
+// The one symbol a plugin exports, `fedmpi_plugin`. Constant data in C layout, read before any code of the
+// plugin is called: abi_version first, for ever; fields are only ever appended.
+struct PluginInfo {
+  std::uint32_t abi_version;
+  std::uint32_t struct_size;
+  const char* build_stamp;  // LibTorch, C++ library and its ABI: see version.hpp
+  const char* kind;         // "strategy", "model", "dataset"
+  const char* name;         // as in the job file; the file is <name>.so
+  const char* version;
+  const char* summary;  // one line
+  const OptionSpec* options;
+  std::uint64_t num_options;
+  AnyFactory factory;  // std::unique_ptr<Interface> (*)(const Options&)
+};
+
+// Ends a plugin's source file: FEDMPI_PLUGIN(Strategy, FedAvg, "fedavg", "1.0", "one line", options)
+// where `options` is a constexpr array of OptionSpec (std::array<OptionSpec, 0> when it takes none).
+#define FEDMPI_PLUGIN(Interface, Class, plugin_name, plugin_version, plugin_summary, plugin_options) \
+  namespace {                                                                                        \
+  std::unique_ptr<fedmpi::Interface> fedmpi_make_plugin(const fedmpi::Options& options) {            \
+    return std::make_unique<Class>(options);                                                         \
+  }                                                                                                  \
+  }                                                                                                  \
+  extern "C" FEDMPI_API const fedmpi::PluginInfo fedmpi_plugin{                                      \
+      fedmpi::abi_version,                                                                           \
+      sizeof(fedmpi::PluginInfo),                                                                    \
+      FEDMPI_BUILD_STAMP,                                                                            \
+      fedmpi::Interface::plugin_kind,                                                                \
+      plugin_name,                                                                                   \
+      plugin_version,                                                                                \
+      plugin_summary,                                                                                \
+      std::data(plugin_options),                                                                     \
+      std::size(plugin_options),                                                                     \
+      reinterpret_cast<fedmpi::AnyFactory>(&fedmpi_make_plugin)};
+
+// A plugin that was found, checked and loaded. It stays loaded until the process ends: objects, exception
+// types and tensors of its making may outlive any handle.
+struct Plugin {
+  const PluginInfo* info = nullptr;
+  std::filesystem::path path;
+  std::string digest;  // of the file's bytes: all ranks must have loaded the same
+  std::span<const OptionSpec> options() const { return {info->options, info->num_options}; }
+};
+
+// Directories searched in order: what the job or the command line names, FEDMPI_PLUGIN_PATH (colon-separated),
+// then the program's own. Plugins of a kind lie in DIR/<kind>/<name>.so or DIR/<name>.so.
+FEDMPI_API std::vector<std::filesystem::path> plugin_search_path(std::span<const std::filesystem::path> named);
+
+// Finds <name>.so and checks it before any of its code is called. Throws PluginError: not found (listing every
+// path tried and the nearest name there is), not a library, no symbol, other ABI, other LibTorch, other kind.
+FEDMPI_API Plugin load_plugin(const std::string& kind, const std::string& name,
+                              std::span<const std::filesystem::path> search_path);
+
+// Constructs the plugin's object. What its constructor throws comes out as PluginError with the plugin's name,
+// unless it is a UserError already.
+template <class Interface>
+std::unique_ptr<Interface> make(const Plugin& plugin, const Options& options) {
+  using Factory = std::unique_ptr<Interface> (*)(const Options&);
+  try {
+    return reinterpret_cast<Factory>(plugin.info->factory)(options);
+  } catch (const UserError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw PluginError(std::string("the ") + Interface::plugin_kind + " plugin '" + plugin.info->name + "' (" +
+                          plugin.path.string() + ") could not be made: " + error.what(),
+                      plugin.path);
+  }
+}
+
+}  // namespace fedmpi
