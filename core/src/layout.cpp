@@ -29,7 +29,9 @@ Layout::Layout(std::vector<TensorSpec> specs) : specs_{std::move(specs)} {
   }
 }
 
-std::int64_t Layout::num_elements(std::size_t index) const { return product(specs_[index].shape); }
+std::int64_t Layout::num_elements(std::size_t index) const {
+  return product(specs_[index].shape);
+}
 
 std::optional<std::size_t> Layout::find(std::string_view name) const {
   for (std::size_t i = 0; i < specs_.size(); ++i)

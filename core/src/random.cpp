@@ -38,8 +38,8 @@ RandomKey random_key(std::uint64_t seed, Purpose purpose, std::int64_t round, st
   const std::uint64_t inner =
       first_words(seed, {static_cast<std::uint32_t>(purpose), static_cast<std::uint32_t>(round_bits),
                          static_cast<std::uint32_t>(round_bits >> 32), 1});
-  return {first_words(
-      inner, {static_cast<std::uint32_t>(client_bits), static_cast<std::uint32_t>(client_bits >> 32), 0, 2})};
+  return {first_words(inner,
+                      {static_cast<std::uint32_t>(client_bits), static_cast<std::uint32_t>(client_bits >> 32), 0, 2})};
 }
 
 RandomKey derive(RandomKey key, std::uint64_t index) {
