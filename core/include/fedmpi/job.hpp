@@ -97,6 +97,10 @@ struct Job {
 // file:line:column and, for an unknown key, the nearest right one.
 FEDMPI_API Job parse_job(const std::string& text, const std::string& source, std::span<const std::string> overrides);
 
+// The values of a plugin's section checked against the plugin's table. Throws ConfigError with file:line:column.
+FEDMPI_API Options plugin_options(const PluginChoice& choice, std::span<const OptionSpec> table,
+                                  const std::string& section, const Job& job);
+
 // The job with every key and default written out, as TOML: what `job.toml` in a run's directory and a checkpoint
 // hold. parse_job of it gives the same job.
 FEDMPI_API std::string resolved_toml(const Job& job, const Options& strategy, const Options& model,
