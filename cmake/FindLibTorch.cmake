@@ -215,7 +215,9 @@ if(LibTorch_PREFIX)
       get_filename_component(_libtorch_name "${_libtorch_value}" NAME_WE)
       add_library(LibTorch::${_libtorch_name} SHARED IMPORTED)
       set_target_properties(LibTorch::${_libtorch_name} PROPERTIES IMPORTED_LOCATION "${_libtorch_value}")
-      list(APPEND _libtorch_libraries LibTorch::${_libtorch_name})
+      # Needed by the program itself: what libtorch_cpu.so needs is not looked for along the program's run path.
+      list(APPEND _libtorch_libraries LibTorch::${_libtorch_name}
+        "-Wl,--push-state,--no-as-needed,${_libtorch_value},--pop-state")
     endforeach()
     add_library(LibTorch::torch INTERFACE IMPORTED)
     set_target_properties(LibTorch::torch PROPERTIES

@@ -22,14 +22,14 @@ EOF
 cat > "$scratch/project/probe.cpp" <<'EOF'
 #include <cstdint>
 #include <string>
-#ifdef WITH_VERSION
-#include <torch/version.h>
-#endif
 namespace c10::detail {
 [[noreturn]] void torchCheckFail(const char*, const char*, std::uint32_t, const std::string&);
 }
-int main(int argc, char**) {
-  if (argc > 1) c10::detail::torchCheckFail("", "", 0, std::string());
+namespace at {
+int get_num_threads();
+}
+int main() {
+  if (at::get_num_threads() < 1) c10::detail::torchCheckFail("", "", 0, std::string());
 }
 EOF
 
@@ -121,7 +121,8 @@ rm "$cuda/torch/lib/libtorch_cpu.so"
 compile() { "${CXX:-c++}" -shared -fPIC -x c++ - "$@"; }
 echo 'extern "C" int cudaRuntimeGetVersion(int*) { return 0; }' |
   compile -Wl,-soname,libcudart.so.99 -o "$cuda/nvidia/cu13/lib/libcudart.so.99"
-echo 'extern "C" int cudaRuntimeGetVersion(int*); int version() { return cudaRuntimeGetVersion(nullptr); }' |
+echo 'extern "C" int cudaRuntimeGetVersion(int*);
+      namespace at { int get_num_threads() { return 1 + cudaRuntimeGetVersion(nullptr); } }' |
   compile -Wl,--no-as-needed -Wl,-soname,libtorch_cpu.so -o "$cuda/torch/lib/libtorch_cpu.so" \
     -x none "$cuda/nvidia/cu13/lib/libcudart.so.99"
 echo 'int cuda;' | compile -o "$cuda/torch/lib/libtorch_cuda.so"
