@@ -112,7 +112,12 @@ Hdf5Writer::Hdf5Writer(std::filesystem::path path)
   const Handle access = hdf5::file_access();
   // The oldest format in which HDF5 checksums its own structures and lets an attribute exceed 64 KiB.
   H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
-  file_ = hdf5::check(H5Fcreate(temporary_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), path_, "could not be created");
+  file_ = H5Fcreate(temporary_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  if (file_ < 0) {
+    const std::string reason = hdf5::last_error();
+    ::unlink(temporary_.c_str());  // it may have been made and then not filled
+    throw file_error(path_, "could not be created: " + reason);
+  }
 }
 
 Hdf5Writer::~Hdf5Writer() {
