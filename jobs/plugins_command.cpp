@@ -105,9 +105,9 @@ void list(const PluginsArguments& arguments) {
 }  // namespace
 
 void add_plugins_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("plugins", "What is installed, where, which version, which options");
-  command->add_option("directory", "Only the plugins in this directory");
-  command->add_flag("--json", "As JSON");
+  CLI::App* command = program.add_subcommand("plugins", "what is installed, where, which version, which options it takes");
+  command->add_option("directory")->description("only the plugins in this directory");
+  command->add_flag("--json")->description("as JSON");
   command->callback([command] {
     PluginsArguments arguments{.directory = "", .json = command->count("--json") > 0};
     if (command->count("directory") > 0) arguments.directory = (*command)["directory"]->as<std::string>();
