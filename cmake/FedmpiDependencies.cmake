@@ -30,17 +30,6 @@ endif()
 
 # A parallel HDF5 would bring a second libmpi into the process, often with the same soname as the right one.
 set(HDF5_PREFER_PARALLEL OFF)
-find_package(HDF5 REQUIRED COMPONENTS C)
-find_package(fmt REQUIRED)
-find_package(spdlog REQUIRED)
-find_package(tomlplusplus REQUIRED)
-find_package(nlohmann_json REQUIRED)
-find_package(CLI11 REQUIRED)
-find_package(LibArchive REQUIRED)
-find_package(ICU REQUIRED COMPONENTS uc)
-find_package(Boost 1.74 REQUIRED)
-find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
-find_library(XXHASH_LIBRARY xxhash REQUIRED)
 fedmpi_require(HDF5 "The HDF5 C library" "libhdf5-dev" "HDF5_ROOT" COMPONENTS C)
 if(HDF5_FOUND AND HDF5_IS_PARALLEL)
   fedmpi_complain("The HDF5 found (${HDF5_C_INCLUDE_DIRS}) is the parallel build, which brings another MPI library \
@@ -55,14 +44,18 @@ fedmpi_require(LibArchive "libarchive" "libarchive-dev" "LibArchive_ROOT")
 fedmpi_require(ICU "ICU" "libicu-dev" "ICU_ROOT" COMPONENTS uc)
 fedmpi_require(Boost "Boost 1.74 or newer (headers)" "libboost-dev" "Boost_ROOT" 1.74)
 find_path(XXHASH_INCLUDE_DIR xxhash.h)
-if(NOT XXHASH_INCLUDE_DIR)
-  fedmpi_complain("xxHash was not found: install libxxhash-dev, or set XXHASH_INCLUDE_DIR.")
+find_library(XXHASH_LIBRARY xxhash)
+if(NOT XXHASH_INCLUDE_DIR OR NOT XXHASH_LIBRARY)
+  fedmpi_complain("xxHash was not found: install libxxhash-dev, or set XXHASH_INCLUDE_DIR and XXHASH_LIBRARY.")
+endif()
 if(FEDMPI_TESTS)
   fedmpi_require(GTest "GoogleTest" "libgtest-dev" "GTest_ROOT or FEDMPI_TESTS=OFF")
+endif()
 
 if(fedmpi_missing)
   message(FATAL_ERROR "fedmpi cannot be built yet (on Debian and Ubuntu cmake/install_dependencies.sh installs what "
     "is missing):${fedmpi_missing}")
+endif()
 
 # LibTorch's include directory carries another fmt than the one spdlog was built with, and is searched first: a
 # directory that holds only the right one goes before it.

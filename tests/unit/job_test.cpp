@@ -325,6 +325,8 @@ TEST(Job, TheRepositorysJobsAreUnderstood) {
   EXPECT_EQ(std::get<std::string>(imdb.model.given.at("path")), "data/minilm");
   const Job smoke = parse_job(read_job_file(jobs / "smoke.toml"), "smoke.toml", {});
   EXPECT_EQ(smoke.federation.clients, 10);
+  const Job quickstart = parse_job(read_job_file(jobs / "quickstart.toml"), "quickstart.toml", {});
+  EXPECT_EQ(quickstart.federation.clients, 7);
   try {
     read_job_file(jobs / "imbd.toml");
     FAIL();
