@@ -33,7 +33,8 @@ if $with_tests; then package_lists+=("$root/tests/apt-packages.txt"); fi
 # ---- Debian packages
 list_missing() {
   local installed package unless
-  installed=" $(dpkg-query -W -f='${db:Status-Abbrev}${binary:Package} ' | sed -E 's/(ii|hi) ([^ :]+)(:[^ ]+)?/\2/g') "
+  installed=$(dpkg-query -W -f='${db:Status-Abbrev} ${binary:Package}\n' |
+    awk '$1 ~ /^.i/ { sub(/:.*/, "", $2); printf " %s ", $2 }')
   sed -E '/^#/d; /^\s*$/d' "${package_lists[@]}" | while read -r package unless; do
     [[ $installed == *" $package "* ]] && continue
     if [[ -n $unless ]] && bash -c "$unless" > /dev/null 2>&1; then continue; fi
@@ -42,14 +43,14 @@ list_missing() {
 }
 
 as_root() {
-  if ((EUID == 0)); then env DEBIAN_FRONTEND=noninteractive "$@"; else sudo -n env DEBIAN_FRONTEND=noninteractive "$@"; fi
+  if (($(id -u) == 0)); then env DEBIAN_FRONTEND=noninteractive "$@"; else sudo -n env DEBIAN_FRONTEND=noninteractive "$@"; fi
 }
 
 install_packages() {
   local -a missing
   mapfile -t missing < <(list_missing)
   if ((${#missing[@]} == 0)); then return; fi
-  if ((EUID != 0)) && ! sudo -n true 2> /dev/null; then
+  if (($(id -u) != 0)) && ! sudo -n true 2> /dev/null; then
     die "these packages are missing and installing them takes an administrator; ask for:
     apt-get install --no-install-recommends ${missing[*]}"
   fi

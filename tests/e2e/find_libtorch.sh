@@ -33,6 +33,12 @@ int main() {
 }
 EOF
 
+# When the real one is a CUDA build, its links need the NVIDIA libraries that lie beside it.
+nvidia=()
+if [[ -d $real/../nvidia ]]; then
+  nvidia=("-DCMAKE_LIBRARY_PATH=$(find "$real/../nvidia/" -name lib -type d | paste -sd ';')")
+fi
+
 failures=0
 fail() {
   echo "FAILED: $1"
@@ -44,7 +50,7 @@ found() {
   local name=$1 build=$2
   shift 2
   local dir="$scratch/build-$name"
-  if ! "$cmake" -S "$scratch/project" -B "$dir" -G Ninja "$@" > "$dir.log" 2>&1; then
+  if ! "$cmake" -S "$scratch/project" -B "$dir" -G Ninja "${nvidia[@]}" "$@" > "$dir.log" 2>&1; then
     fail "$name: not found: $(tail -n 5 "$dir.log")"
   elif [[ $build == run ]] && ! { "$cmake" --build "$dir" >> "$dir.log" 2>&1 && "$dir/probe" >> "$dir.log" 2>&1; }; then
     fail "$name: found, but the program does not start: $(tail -n 5 "$dir.log")"
@@ -58,7 +64,7 @@ refused() {
   local name=$1 words=$2
   shift 2
   local dir="$scratch/build-$name" text
-  if "$cmake" -S "$scratch/project" -B "$dir" -G Ninja "$@" > "$dir.log" 2>&1; then
+  if "$cmake" -S "$scratch/project" -B "$dir" -G Ninja "${nvidia[@]}" "$@" > "$dir.log" 2>&1; then
     fail "$name: was accepted"
     return
   fi
