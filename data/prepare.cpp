@@ -1,16 +1,15 @@
 #include "prepare.hpp"
 
-#include "interruption.hpp"
-#include "review_archive.hpp"
-#include "staged_output.hpp"
-#include "tokenizer_pool.hpp"
-#include "vocabulary.hpp"
-
 #include "fedmpi/digest.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/progress.hpp"
 #include "fedmpi/random.hpp"
 #include "fedmpi/shard.hpp"
+#include "interruption.hpp"
+#include "review_archive.hpp"
+#include "staged_output.hpp"
+#include "tokenizer_pool.hpp"
+#include "vocabulary.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -69,11 +68,10 @@ Reviews split_of(const std::vector<TokenizedReview>& all, Split split, const std
       return review.key.split == split && review.key.label == label;
     });
     if (found) continue;
-    const std::string path = fmt::format("{}/{}/<id>_<rating>.txt", split == Split::train ? "train" : "test",
-                                         label == 1 ? "pos" : "neg");
-    throw FileError(fmt::format("{}: holds no review; looked for {}, alone or under one directory",
-                                source.string(), path),
-                    source);
+    const std::string path =
+        fmt::format("{}/{}/<id>_<rating>.txt", split == Split::train ? "train" : "test", label == 1 ? "pos" : "neg");
+    throw FileError(
+        fmt::format("{}: holds no review; looked for {}, alone or under one directory", source.string(), path), source);
   }
   const auto in_train = [](const TokenizedReview& review) { return review.key.split == Split::train; };
   const auto boundary = std::partition_point(all.begin(), all.end(), in_train);
@@ -109,7 +107,8 @@ SplitSummary summarize(Reviews reviews) {
 void fill_shard(Shard& shard, Reviews reviews, std::span<const std::int64_t> order) {
   const auto count = static_cast<std::int64_t>(order.size());
   std::int64_t total = 0;
-  for (const std::int64_t i : order) total += static_cast<std::int64_t>(reviews[static_cast<std::size_t>(i)].tokens.size());
+  for (const std::int64_t i : order)
+    total += static_cast<std::int64_t>(reviews[static_cast<std::size_t>(i)].tokens.size());
   shard.tokens = at::empty({total}, at::kInt);
   shard.offsets = at::empty({count + 1}, at::kLong);
   shard.labels = at::empty({count}, at::kLong);

@@ -1,8 +1,7 @@
 #include "review_archive.hpp"
 
-#include "gzip_file.hpp"
-
 #include "fedmpi/error.hpp"
+#include "gzip_file.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -101,7 +100,8 @@ class ArchiveSource : public ReviewSource {
   [[noreturn]] void broken() {
     if (error_) std::rethrow_exception(error_);
     const char* reason = archive_error_string(archive_.get());
-    fail(path_, fmt::format("not a whole tar.gz archive ({}); fetch it again", reason != nullptr ? reason : "it ends early"));
+    fail(path_,
+         fmt::format("not a whole tar.gz archive ({}); fetch it again", reason != nullptr ? reason : "it ends early"));
   }
 
   std::filesystem::path path_;

@@ -1,8 +1,7 @@
 #include "tokenizer_pool.hpp"
 
-#include "word_piece.hpp"
-
 #include "fedmpi/digest.hpp"
+#include "word_piece.hpp"
 
 #include <algorithm>
 #include <utility>

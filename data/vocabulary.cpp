@@ -1,9 +1,8 @@
 #include "vocabulary.hpp"
 
-#include "unicode.hpp"
-
 #include "fedmpi/digest.hpp"
 #include "fedmpi/error.hpp"
+#include "unicode.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -16,7 +15,7 @@ namespace fedmpi {
 namespace {
 
 constexpr std::uintmax_t max_file_bytes = 8 << 20;  // node numbers must fit 24 bits: at most one node a byte
-constexpr int char_limit = 100;                      // longer words are unknown, as in BERT
+constexpr int char_limit = 100;                     // longer words are unknown, as in BERT
 
 std::string read_file(const std::filesystem::path& path) {
   std::error_code error;
@@ -119,7 +118,8 @@ std::uint32_t Vocabulary::child(std::uint32_t node, unsigned char byte) const {
 
 std::uint32_t Vocabulary::walk(std::string_view text) const {
   std::uint32_t node = root;
-  for (std::size_t i = 0; i < text.size() && node != no_node; ++i) node = child(node, static_cast<unsigned char>(text[i]));
+  for (std::size_t i = 0; i < text.size() && node != no_node; ++i)
+    node = child(node, static_cast<unsigned char>(text[i]));
   return node;
 }
 

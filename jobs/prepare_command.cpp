@@ -1,8 +1,8 @@
 #include "prepare_command.hpp"
 
+#include "fedmpi/error.hpp"
 #include "prepare.hpp"
 
-#include <memory>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -29,30 +29,49 @@ void run(const PrepareSettings& settings) {
   }
 }
 
+template <typename Integer>
+Integer read_integer(const CLI::App& command, const std::string& option) {
+  try {
+    return command[option]->as<Integer>();
+  } catch (const CLI::Error&) {
+    throw UserError(fmt::format("{} needs a whole number, not \"{}\"", option, command[option]->as<std::string>()));
+  }
+}
+
+PrepareSettings read_settings(const CLI::App& command) {
+  PrepareSettings settings;
+  settings.source = command["--archive"]->as<std::string>();
+  settings.vocabulary = command["--vocabulary"]->as<std::string>();
+  settings.output = command["--output"]->as<std::string>();
+  settings.max_tokens = read_integer<std::int64_t>(command, "--max-tokens");
+  settings.lower_case = command.count("--cased") == 0;
+  settings.seed = read_integer<std::uint64_t>(command, "--seed");
+  settings.shards = read_integer<int>(command, "--shards");
+  settings.threads = read_integer<int>(command, "--threads");
+  return settings;
+}
+
 }  // namespace
 
 void add_prepare_command(CLI::App& program) {
-  CLI::App& prepare = *program.add_subcommand("prepare", "Turn raw data into HDF5 shards");
-  prepare.require_subcommand(1);
-  CLI::App& imdb = *prepare.add_subcommand("imdb", "The Large Movie Review Dataset: tokenized reviews and labels");
-  // The callback runs after this function has returned, and shares the settings with the options.
-  auto owned = std::make_unique<PrepareSettings>();
-  PrepareSettings& settings = *owned;
-  auto* source = imdb.add_option_group("source");
-  source->add_option("--archive,--directory", settings.source, "aclImdb_v1.tar.gz, or the directory extracted from it")
+  CLI::App* prepare = program.add_subcommand("prepare", "Turn raw data into HDF5 shards");
+  prepare->require_subcommand(1);
+  CLI::App* imdb = prepare->add_subcommand("imdb", "The Large Movie Review Dataset: tokenized reviews and labels");
+  const PrepareSettings defaults;
+  imdb->add_option("--archive,--directory", "aclImdb_v1.tar.gz, or the directory extracted from it")
       ->required()
       ->type_name("PATH");
-  imdb.add_option("--vocabulary", settings.vocabulary, "The model's vocab.txt")->required()->type_name("FILE");
-  imdb.add_option("--output", settings.output, "Directory for the shards; made when missing")
-      ->required()
-      ->type_name("DIR");
-  imdb.add_option("--max-tokens", settings.max_tokens, "Longer reviews are cut to so many tokens")->capture_default_str();
-  imdb.add_flag("!--cased", settings.lower_case, "Keep capitals and accents: for a cased model");
-  imdb.add_option("--seed", settings.seed, "Of the order of the reviews")->capture_default_str();
-  imdb.add_option("--shards", settings.shards, "Files a split")->capture_default_str();
-  imdb.add_option("--threads", settings.threads, "Tokenizing threads; 0 means one for each core")->capture_default_str();
-  imdb.footer("Example:\n  fedmpi prepare imdb --archive aclImdb_v1.tar.gz --vocabulary minilm/vocab.txt --output data/imdb");
-  imdb.callback([kept = std::shared_ptr<PrepareSettings>(std::move(owned))] { run(*kept); });
+  imdb->add_option("--vocabulary", "The model's vocab.txt")->required()->type_name("FILE");
+  imdb->add_option("--output", "Directory for the shards; made when missing")->required()->type_name("DIR");
+  imdb->add_option("--max-tokens", "Longer reviews are cut to so many tokens")->default_val(defaults.max_tokens);
+  imdb->add_flag("--cased", "Keep capitals and accents: for a cased model");
+  imdb->add_option("--seed", "Of the order of the reviews")->default_val(defaults.seed);
+  imdb->add_option("--shards", "Files a split")->default_val(defaults.shards);
+  imdb->add_option("--threads", "Tokenizing threads; 0 means one for each core")->default_val(defaults.threads);
+  imdb->footer(
+      "Example:\n"
+      "  fedmpi prepare imdb --archive aclImdb_v1.tar.gz --vocabulary minilm/vocab.txt --output data/imdb");
+  imdb->callback([imdb] { run(read_settings(*imdb)); });
 }
 
 }  // namespace fedmpi

@@ -106,6 +106,7 @@ FEDMPI_API std::string read_job_file(const std::filesystem::path& path);
 // file:line:column and, for an unknown key, the nearest right one.
 FEDMPI_API Job parse_job(const std::string& text, const std::string& source, std::span<const std::string> overrides);
 
+// The values of a plugin's section checked against the plugin's table. Throws ConfigError with file:line:column.
 // What the job gives a plugin, checked against the plugin's table. `section` is "strategy", "model" or "data". Throws
 // ConfigError as parse_job does.
 FEDMPI_API Options plugin_options(const PluginChoice& choice, std::span<const OptionSpec> table,
