@@ -4,7 +4,9 @@
 #include "gzip_file.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <exception>
 #include <fstream>
 #include <system_error>
 #include <vector>
@@ -73,7 +75,7 @@ class ArchiveSource : public ReviewSource {
       return static_cast<la_ssize_t>(bytes.size());
     } catch (...) {
       source->error_ = std::current_exception();
-      archive_set_error(handle, ARCHIVE_ERRNO_MISC, "the file cannot be read");
+      archive_set_error(handle, EIO, "the file cannot be read");
       return -1;
     }
   }
