@@ -2,7 +2,7 @@
 
 #include "fedmpi/digest.hpp"
 #include "fedmpi/error.hpp"
-#include "scratch_directory.hpp"
+#include "temporary_directory.hpp"
 
 #include <string>
 #include <vector>
@@ -21,7 +21,7 @@ enum : std::int32_t { PAD, UNK, CLS, SEP, UN, AFF, ABLE, able, MARK, MARK2, THE,
 class WordPieceTest : public testing::Test {
  protected:
   Ids encode(const std::string& text, std::int64_t max_tokens = 1000, bool lower_case = true) {
-    const Vocabulary vocabulary(scratch_.write("vocab.txt", tokens));
+    const Vocabulary vocabulary(write("vocab.txt", tokens));
     Ids ids;
     cut_ = WordPiece(vocabulary, lower_case).encode(text, max_tokens, ids);
     return ids;
@@ -29,7 +29,7 @@ class WordPieceTest : public testing::Test {
 
   std::string vocabulary_error(const std::string& text) {
     try {
-      Vocabulary vocabulary(scratch_.write("bad.txt", text));
+      Vocabulary vocabulary(write("bad.txt", text));
     } catch (const FileError& error) {
       EXPECT_EQ(error.path.filename(), "bad.txt");
       return error.what();
@@ -37,7 +37,12 @@ class WordPieceTest : public testing::Test {
     return "";
   }
 
-  ScratchDirectory scratch_;
+  std::filesystem::path write(const std::string& name, const std::string& text) {
+    write_bytes(directory_ / name, text);
+    return directory_ / name;
+  }
+
+  TemporaryDirectory directory_;
   bool cut_ = false;
 };
 
@@ -110,7 +115,7 @@ TEST_F(WordPieceTest, CutsToTheLimitAndKeepsTheFrame) {
 }
 
 TEST_F(WordPieceTest, AppendsBehindWhatIsThere) {
-  const Vocabulary vocabulary(scratch_.write("vocab.txt", tokens));
+  const Vocabulary vocabulary(write("vocab.txt", tokens));
   WordPiece tokenizer(vocabulary, true);
   Ids ids;
   tokenizer.encode("the", 4, ids);
@@ -119,7 +124,7 @@ TEST_F(WordPieceTest, AppendsBehindWhatIsThere) {
 }
 
 TEST_F(WordPieceTest, ReusingTheCacheChangesNothing) {
-  const Vocabulary vocabulary(scratch_.write("vocab.txt", tokens));
+  const Vocabulary vocabulary(write("vocab.txt", tokens));
   WordPiece tokenizer(vocabulary, true);
   for (int round = 0; round < 3; ++round) {
     for (const char* text : {"unaffable", "UNAFFABLE the", "unaffablex", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
@@ -131,13 +136,13 @@ TEST_F(WordPieceTest, ReusingTheCacheChangesNothing) {
 }
 
 TEST_F(WordPieceTest, ReadsTheVocabulary) {
-  const Vocabulary vocabulary(scratch_.write("vocab.txt", tokens));
+  const Vocabulary vocabulary(write("vocab.txt", tokens));
   EXPECT_EQ(vocabulary.size(), 19);
   EXPECT_EQ(vocabulary.find("##able"), ABLE);
   EXPECT_EQ(vocabulary.find("##abl"), -1);
   EXPECT_EQ(vocabulary.find(""), -1);
   EXPECT_EQ(vocabulary.digest(), digest(std::string_view(tokens)));
-  EXPECT_EQ(Vocabulary(scratch_.write("crlf.txt", "[UNK]\r\n[CLS]\r\n[SEP]\r\nx")).find("x"), 3);
+  EXPECT_EQ(Vocabulary(write("crlf.txt", "[UNK]\r\n[CLS]\r\n[SEP]\r\nx")).find("x"), 3);
 }
 
 TEST_F(WordPieceTest, ABrokenVocabularyIsAnErrorThatSaysWhere) {
@@ -152,8 +157,8 @@ TEST_F(WordPieceTest, ABrokenVocabularyIsAnErrorThatSaysWhere) {
   EXPECT_TRUE(contains(vocabulary_error("[CLS]\n[SEP]\n"), "no line reads [UNK]"));
   EXPECT_TRUE(contains(vocabulary_error(""), "no line reads [UNK]"));
   EXPECT_TRUE(contains(vocabulary_error(std::string(9 << 20, 'x')), "too large"));
-  EXPECT_THROW(Vocabulary(scratch_.path() / "missing.txt"), FileError);
-  EXPECT_THROW(Vocabulary(scratch_.path()), FileError);
+  EXPECT_THROW(Vocabulary(directory_ / "missing.txt"), FileError);
+  EXPECT_THROW(Vocabulary(directory_.path()), FileError);
 }
 
 }  // namespace
