@@ -12,6 +12,7 @@ find_package(LibArchive REQUIRED)
 find_package(ICU REQUIRED COMPONENTS uc)
 find_package(Boost 1.74 REQUIRED)
 find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
+find_library(XXHASH_LIBRARY xxhash REQUIRED)
 
 # LibTorch's include directory carries another fmt than the one spdlog was built with, and is searched first: a
 # directory that holds only the right one goes before it.

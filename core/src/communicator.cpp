@@ -1,1 +1,164 @@
-namespace fedmpi {}
+#include "fedmpi/communicator.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <limits>
+#include <thread>
+
+#include <ATen/ATen.h>
+#include <mpi.h>
+#include <sched.h>
+
+namespace fedmpi {
+
+namespace {
+
+constexpr int server = 0;
+constexpr int report_tag = 1;
+// An `int` count and some libraries' own byte counts end at 2^31.
+constexpr std::int64_t max_message_bytes = std::int64_t{1} << 30;
+// Open MPI's reduce is several times faster on pieces that stay in the cache than on one long buffer.
+constexpr std::int64_t reduce_piece = std::int64_t{1} << 17;
+
+void check(int result, const char* call) {
+  if (result == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = "";
+  int length = 0;
+  MPI_Error_string(result, text, &length);
+  throw Error(std::string(call) + " failed: " + text);
+}
+
+#define FEDMPI_MPI(function, ...) check(function(__VA_ARGS__), #function)
+
+int cores_shared_with(MPI_Comm world, bool host) {
+  struct Place {
+    cpu_set_t cores;
+    int host;
+  };
+  Place mine{};
+  CPU_ZERO(&mine.cores);
+  sched_getaffinity(0, sizeof mine.cores, &mine.cores);
+  mine.host = host ? 1 : 0;
+  MPI_Comm node = MPI_COMM_NULL;
+  FEDMPI_MPI(MPI_Comm_split_type, world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  int size = 0;
+  FEDMPI_MPI(MPI_Comm_size, node, &size);
+  std::vector<Place> places(static_cast<std::size_t>(size));
+  FEDMPI_MPI(MPI_Allgather, &mine, sizeof mine, MPI_BYTE, places.data(), sizeof mine, MPI_BYTE, node);
+  FEDMPI_MPI(MPI_Comm_free, &node);
+  const auto sharing = std::count_if(places.begin(), places.end(), [&](const Place& place) {
+    return place.host != 0 && CPU_EQUAL(&place.cores, &mine.cores) != 0;
+  });
+  return std::max(1, CPU_COUNT(&mine.cores) / std::max(1, static_cast<int>(sharing)));
+}
+
+}  // namespace
+
+struct Communicator::Handle {
+  MPI_Comm comm = MPI_COMM_NULL;
+};
+
+Communicator::Communicator(const MpiSession&) : handle_{std::make_unique<Handle>()} {
+  FEDMPI_MPI(MPI_Comm_dup, MPI_COMM_WORLD, &handle_->comm);
+  FEDMPI_MPI(MPI_Comm_set_errhandler, handle_->comm, MPI_ERRORS_RETURN);
+  FEDMPI_MPI(MPI_Comm_rank, handle_->comm, &rank_);
+  FEDMPI_MPI(MPI_Comm_size, handle_->comm, &size_);
+  cores_per_host_ = cores_shared_with(handle_->comm, is_host(rank_));
+}
+
+Communicator::~Communicator() {
+  // Freeing is collective in some implementations: not while an exception of this rank alone is on its way out.
+  if (std::uncaught_exceptions() == 0) MPI_Comm_free(&handle_->comm);
+}
+
+void Communicator::broadcast(at::Tensor buffer) {
+  auto* bytes = static_cast<char*>(buffer.data_ptr());
+  const auto total = static_cast<std::int64_t>(buffer.nbytes());
+  for (std::int64_t begin = 0; begin < total; begin += max_message_bytes) {
+    const auto count = static_cast<int>(std::min(max_message_bytes, total - begin));
+    FEDMPI_MPI(MPI_Bcast, bytes + begin, count, MPI_BYTE, server, handle_->comm);
+  }
+  if (is_server()) bytes_sent_ += total * (size_ - 1);
+}
+
+void Communicator::broadcast(std::string& text) {
+  std::int64_t length = static_cast<std::int64_t>(text.size());
+  FEDMPI_MPI(MPI_Bcast, &length, 1, MPI_INT64_T, server, handle_->comm);
+  text.resize(static_cast<std::size_t>(length));
+  broadcast(at::from_blob(text.data(), {length}, at::kByte));
+}
+
+void Communicator::reduce_sum(at::Tensor buffer) {
+  auto* values = buffer.data_ptr<std::int64_t>();
+  for (std::int64_t begin = 0; begin < buffer.numel(); begin += reduce_piece) {
+    const auto count = static_cast<int>(std::min(reduce_piece, buffer.numel() - begin));
+    const void* send = is_server() ? MPI_IN_PLACE : static_cast<const void*>(values + begin);
+    FEDMPI_MPI(MPI_Reduce, send, values + begin, count, MPI_INT64_T, MPI_SUM, server, handle_->comm);
+  }
+  if (!is_server()) bytes_sent_ += static_cast<std::int64_t>(buffer.nbytes());
+}
+
+std::vector<std::string> Communicator::all_gather(const std::string& bytes) {
+  if (bytes.size() > static_cast<std::size_t>(std::numeric_limits<int>::max()))
+    throw Error("a record of more than 2 GiB cannot be gathered");
+  const int length = static_cast<int>(bytes.size());
+  std::vector<int> lengths(static_cast<std::size_t>(size_)), begins(lengths);
+  FEDMPI_MPI(MPI_Allgather, &length, 1, MPI_INT, lengths.data(), 1, MPI_INT, handle_->comm);
+  std::int64_t total = 0;
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    begins[i] = static_cast<int>(total);
+    total += lengths[i];
+  }
+  if (total > std::numeric_limits<int>::max()) throw Error("records of more than 2 GiB cannot be gathered");
+  std::string all(static_cast<std::size_t>(total), '\0');
+  FEDMPI_MPI(MPI_Allgatherv, bytes.data(), length, MPI_BYTE, all.data(), lengths.data(), begins.data(), MPI_BYTE,
+             handle_->comm);
+  bytes_sent_ += std::int64_t{length} * (size_ - 1);
+  std::vector<std::string> parts;
+  for (std::size_t i = 0; i < lengths.size(); ++i)
+    parts.push_back(all.substr(static_cast<std::size_t>(begins[i]), static_cast<std::size_t>(lengths[i])));
+  return parts;
+}
+
+void Communicator::report(std::int64_t amount) {
+  if (!is_server()) FEDMPI_MPI(MPI_Send, &amount, 1, MPI_INT64_T, server, report_tag, handle_->comm);
+}
+
+void Communicator::await_reports(const std::function<void(std::int64_t)>& advance) {
+  constexpr std::int64_t finished = -1;
+  if (!is_server()) return report(finished);
+  for (int waiting = size_ - 1; waiting > 0;) {
+    int arrived = 0;
+    FEDMPI_MPI(MPI_Iprobe, MPI_ANY_SOURCE, report_tag, handle_->comm, &arrived, MPI_STATUS_IGNORE);
+    if (arrived == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      continue;
+    }
+    std::int64_t amount = 0;
+    FEDMPI_MPI(MPI_Recv, &amount, 1, MPI_INT64_T, MPI_ANY_SOURCE, report_tag, handle_->comm, MPI_STATUS_IGNORE);
+    if (amount == finished)
+      --waiting;
+    else
+      advance(amount);
+  }
+}
+
+AgreedError::AgreedError(const std::string& message, bool user) : Error(message), is_user_error{user} {}
+AgreedError::~AgreedError() = default;
+
+void agree(Communicator& communicator, const std::function<void()>& work) {
+  // First byte: '0' fine, '1' a user's error, '2' another; the rest is the message.
+  std::string vote = "0";
+  try {
+    work();
+  } catch (const UserError& error) {
+    vote = std::string("1") + error.what();
+  } catch (const std::exception& error) {
+    vote = std::string("2") + error.what();
+  }
+  for (const std::string& other : communicator.all_gather(vote))
+    if (other[0] != '0') throw AgreedError(other.substr(1), other[0] == '1');
+}
+
+}  // namespace fedmpi

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "fedmpi/error.hpp"
 #include "fedmpi/export.hpp"
 
 #include <cstdint>
@@ -40,12 +41,21 @@ class FEDMPI_API Communicator {
   int rank() const noexcept { return rank_; }
   int size() const noexcept { return size_; }
   bool is_server() const noexcept { return rank_ == 0; }
-  int ranks_on_node() const noexcept { return ranks_on_node_; }
+  // Whether `rank` hosts clients: every rank but the server, which does so only when it is alone.
+  bool is_host(int rank) const noexcept { return rank != 0 || size_ == 1; }
+  // The cores this rank may use, divided among the hosts that share them; at least 1.
+  int cores_per_host() const noexcept { return cores_per_host_; }
 
   void broadcast(at::Tensor buffer);                              // from the server
   void broadcast(std::string& text);                              // from the server
   void reduce_sum(at::Tensor buffer);                             // int64; the sum on the server, elsewhere unspecified
   std::vector<std::string> all_gather(const std::string& bytes);  // one a rank, in rank order
+
+  // Between two collectives, hosts tell the server how far they are: report() any number of times, then every
+  // rank calls await_reports(), which returns at once on other ranks and on the server when every rank has. It
+  // calls `advance` for each report, and sleeps in between instead of taking a core from a host.
+  void report(std::int64_t amount);
+  void await_reports(const std::function<void(std::int64_t)>& advance);
 
   // Records of every rank, in rank order.
   template <class Record>
@@ -69,12 +79,20 @@ class FEDMPI_API Communicator {
   std::unique_ptr<Handle> handle_;
   int rank_ = 0;
   int size_ = 1;
-  int ranks_on_node_ = 1;
+  int cores_per_host_ = 1;
   std::int64_t bytes_sent_ = 0;
 };
 
-// The vote. Runs `work` on this rank; when it threw on any rank, every rank throws the first such error (lowest
-// rank): a UserError where it was one, else an Error. Collective.
+// An error that every rank throws together, after a vote. No rank is waiting for another: MPI can be finalised.
+class FEDMPI_API AgreedError : public Error {
+ public:
+  AgreedError(const std::string& message, bool is_user_error);
+  ~AgreedError() override;
+  bool is_user_error;
+};
+
+// The vote. Runs `work` on this rank; when it threw on any rank, every rank throws an AgreedError with the message of
+// the lowest such rank. Collective.
 FEDMPI_API void agree(Communicator& communicator, const std::function<void()>& work);
 
 }  // namespace fedmpi

@@ -27,6 +27,7 @@ class FEDMPI_API Hdf5Reader {
   std::vector<std::string> members(const std::string& group) const;  // sorted
   // uint8, uint16 (as int32), int32, int64, float32 or float64, 1-D to 4-D.
   at::Tensor read(const std::string& name) const;
+  std::vector<std::string> attributes(const std::string& object) const;  // names, sorted
   bool has_attribute(const std::string& object, const std::string& name) const;
   std::string read_string(const std::string& object, const std::string& name) const;    // attribute, UTF-8
   std::int64_t read_integer(const std::string& object, const std::string& name) const;  // attribute

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include <hdf5.h>
+
+namespace fedmpi::hdf5 {
+
+// Owns an identifier of any kind.
+class Handle {
+ public:
+  using Close = herr_t (*)(hid_t);
+  Handle(hid_t id, Close closer) : id_(id), close_(closer) {}
+  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, H5I_INVALID_HID)), close_(other.close_) {}
+  Handle& operator=(Handle&&) = delete;
+  ~Handle() {
+    if (id_ >= 0) close_(id_);
+  }
+  bool close() { return id_ < 0 || close_(std::exchange(id_, H5I_INVALID_HID)) >= 0; }
+  operator hid_t() const { return id_; }
+
+ private:
+  hid_t id_;
+  Close close_;
+};
+
+// Before the first call: HDF5 prints nothing and loads no filter plugin because a file asks for it.
+void prepare_library();
+
+// Access properties for every file: no locks (some cluster file systems have none), and closing closes all.
+Handle file_access();
+
+// What HDF5 says of its last failure: the innermost message, or the system's own where there is one.
+std::string last_error();
+
+// Throws FileError "PATH: WHAT: last_error()".
+[[noreturn]] void fail(const std::filesystem::path& path, const std::string& what);
+
+// The result of a call, unless it tells of a failure.
+template <typename Result>
+Result check(Result result, const std::filesystem::path& path, const std::string& what) {
+  if (result < 0) fail(path, what);
+  return result;
+}
+
+}  // namespace fedmpi::hdf5
