@@ -131,8 +131,8 @@ void store_rows(std::int64_t rows, std::int64_t width, const float* in, std::int
 template <class T>
 void store_transposed(std::int64_t rows, std::int64_t width, const float* in, std::int64_t in_stride, T* out,
                       std::int64_t out_stride) {
-  for (std::int64_t i = 0; i < width; ++i)
-    for (std::int64_t r = 0; r < rows; ++r) set(out[i * out_stride + r], in[r * in_stride + i]);
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t i = 0; i < width; ++i) set(out[r * out_stride + i], in[i * in_stride + r]);
 }
 
 template <class T>

@@ -73,6 +73,8 @@ struct Kernels {
   void (*gelu_forward)(std::int64_t rows, std::int64_t width, const T* in, const float* bias, T* out);
   void (*gelu_backward)(std::int64_t rows, std::int64_t width, const T* in, const float* bias, T* gradient, T* out,
                         float* bias_sums);
+  // Dropout's factors for [rows, width]; ones where nothing is dropped.
+  void (*dropout_mask)(const Dropout& dropout, std::int64_t rows, std::int64_t width, float* mask);
   void (*column_sums)(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, float* sums);
 
   // [rows, width] + bias, times scale, as a left operand [rows, width].
@@ -102,7 +104,7 @@ struct Kernels {
   void (*store)(std::int64_t rows, std::int64_t width, const float* in, std::int64_t in_stride, float scale, T* out,
                 std::int64_t out_stride);
   void (*store_transposed)(std::int64_t rows, std::int64_t width, const float* in, std::int64_t in_stride, T* out,
-                           std::int64_t out_stride);  // out [width, rows] from in [rows, width]
+                           std::int64_t out_stride);  // out [rows, width] from in [width, rows]
 
   // out [m, n] (+)= left [m, k] * right [k, n], right interleaved.
   void (*product)(std::int64_t m, std::int64_t n, std::int64_t k, const T* left, std::int64_t left_stride,

@@ -24,6 +24,7 @@ constexpr Kernels<T> table{
     &norm_backward<T>,
     &gelu_forward<T>,
     &gelu_backward<T>,
+    &dropout_mask,
     &column_sums<T>,
     &pack_left<T>,
     &pack_left_transposed<T>,

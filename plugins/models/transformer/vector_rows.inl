@@ -130,6 +130,14 @@ void gelu_backward(std::int64_t rows, std::int64_t width, const T* in, const flo
   }
 }
 
+void dropout_mask(const Dropout& dropout, std::int64_t rows, std::int64_t width, float* factors) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    Mask mask{dropout, static_cast<std::uint64_t>(row), 0, {}};
+    for (std::int64_t i = 0; i < width; i += lanes)
+      store(factors + row * width + i, dropout.threshold == 0 ? all(1.0F) : mask_at(mask, i));
+  }
+}
+
 template <class T>
 void column_sums(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, float* sums) {
   for (std::int64_t i = 0; i < width; ++i) sums[i] = 0.0F;
