@@ -19,7 +19,7 @@ namespace {
 const std::string job_text = R"(
 [run]
 name = "test"
-plugins = [")" FEDMPI_TEST_PLUGINS R"("]
+plugins = [")" FEDMPI_BUILT_PLUGINS R"("]
 [federation]
 clients = 4
 [model]
