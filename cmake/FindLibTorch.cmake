@@ -1,14 +1,235 @@
-# Defines the imported target LibTorch::torch (CPU part).
-execute_process(COMMAND python3 -c "import torch, os; print(os.path.dirname(torch.__file__))"
-                OUTPUT_VARIABLE LibTorch_ROOT_GUESS OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-find_path(LibTorch_INCLUDE_DIR ATen/ATen.h HINTS "${LibTorch_ROOT}/include" "${LibTorch_ROOT_GUESS}/include")
-find_library(LibTorch_CPU_LIBRARY torch_cpu HINTS "${LibTorch_ROOT}/lib" "${LibTorch_ROOT_GUESS}/lib")
-find_library(LibTorch_C10_LIBRARY c10 HINTS "${LibTorch_ROOT}/lib" "${LibTorch_ROOT_GUESS}/lib")
-include(FindPackageHandleStandardArgs)
-find_package_handle_standard_args(LibTorch REQUIRED_VARS LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_INCLUDE_DIR)
-if(LibTorch_FOUND AND NOT TARGET LibTorch::torch)
-  add_library(LibTorch::torch INTERFACE IMPORTED)
-  set_target_properties(LibTorch::torch PROPERTIES
-    INTERFACE_INCLUDE_DIRECTORIES "${LibTorch_INCLUDE_DIR};${LibTorch_INCLUDE_DIR}/torch/csrc/api/include"
-    INTERFACE_LINK_LIBRARIES "${LibTorch_CPU_LIBRARY};${LibTorch_C10_LIBRARY}")
+# Defines LibTorch::torch, the CPU part of LibTorch, without Torch's own CMake files: those of a CUDA build fail on a
+# machine that has no CUDA toolkit. Understands wheels, unpacked archives and system packages. Looks at, in order:
+#   LibTorch_ROOT, Torch_ROOT, Torch_DIR (variables, then environment): the first one set is the only one taken
+#   CMAKE_PREFIX_PATH (variable, then environment): the first entry that holds LibTorch
+#   the virtual environment FEDMPI_VENV, the system's directories, the torch package of python3: the first that fits
+# Result: LibTorch_FOUND, LibTorch_VERSION, LibTorch_PREFIX, or LibTorch_PROBLEM, one sentence.
+
+set(_libtorch_oldest 2.7)
+
+# A prefix from what users set: CMake package directories are as common as the prefix itself.
+function(_libtorch_prefix result path)
+  string(REGEX REPLACE "/+$" "" path "${path}")
+  string(REGEX REPLACE "/(share|lib|lib64|lib/[^/]+-linux-gnu)/cmake(/Torch)?$" "" path "${path}")
+  set(${result} "${path}" PARENT_SCOPE)
+endfunction()
+
+function(_libtorch_locate prefix)
+  set(dirs "${prefix}/lib" "${prefix}/lib64")
+  if(CMAKE_LIBRARY_ARCHITECTURE)
+    list(APPEND dirs "${prefix}/lib/${CMAKE_LIBRARY_ARCHITECTURE}")
+  endif()
+  foreach(name cpu:torch_cpu c10:c10)
+    string(REPLACE ":" ";" name "${name}")
+    list(GET name 0 key)
+    list(GET name 1 library)
+    find_library(found ${library} PATHS ${dirs} NO_DEFAULT_PATH NO_CACHE)
+    if(NOT found)
+      set(found "")
+    endif()
+    set(_libtorch_${key} "${found}" PARENT_SCOPE)
+    unset(found)
+  endforeach()
+endfunction()
+
+function(_libtorch_version result include_dir)
+  foreach(header torch/headeronly/version.h torch/csrc/api/include/torch/version.h torch/version.h)
+    if(EXISTS "${include_dir}/${header}")
+      file(STRINGS "${include_dir}/${header}" lines REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) +[0-9]+")
+      string(REGEX MATCHALL "[0-9]+" numbers "${lines}")
+      list(JOIN numbers "." version)
+      if(version)
+        set(${result} "${version}" PARENT_SCOPE)
+        return()
+      endif()
+    endif()
+  endforeach()
+  set(${result} "" PARENT_SCOPE)
+endfunction()
+
+# Which C++11 ABI libc10 speaks: "ours", "0", "1" (the other one) or "unknown". One symbol with a std::string tells.
+function(_libtorch_abi result c10)
+  if("${LibTorch_ABI_OF}" STREQUAL "${c10}")
+    set(${result} ours PARENT_SCOPE)
+    return()
+  endif()
+  set(source "#include <cstdint>
+#include <string>
+namespace c10::detail { [[noreturn]] void torchCheckFail(const char*, const char*, std::uint32_t, const std::string&); }
+int main() { c10::detail::torchCheckFail(\"\", \"\", 0, std::string()); }
+")
+  foreach(abi ours 0 1)
+    set(definition)
+    if(NOT abi STREQUAL "ours")
+      set(definition "-D_GLIBCXX_USE_CXX11_ABI=${abi}")
+    endif()
+    try_compile(linked SOURCE_FROM_VAR libtorch_abi.cpp source COMPILE_DEFINITIONS ${definition}
+      LINK_OPTIONS -Wl,--unresolved-symbols=ignore-in-shared-libs LINK_LIBRARIES "${c10}"
+      CXX_STANDARD 17 NO_CACHE)
+    if(linked)
+      if(abi STREQUAL "ours")
+        set(LibTorch_ABI_OF "${c10}" CACHE INTERNAL "the libc10 whose ABI was checked")
+      endif()
+      set(${result} ${abi} PARENT_SCOPE)
+      return()
+    endif()
+  endforeach()
+  set(${result} unknown PARENT_SCOPE)
+endfunction()
+
+# libtorch_cpu.so of a CUDA build may need a few NVIDIA libraries, which their own wheels put beside torch.
+function(_libtorch_nvidia prefix library)
+  set(found)
+  set(missing)
+  execute_process(COMMAND "${CMAKE_READELF}" -d "${library}" OUTPUT_VARIABLE dynamic ERROR_QUIET)
+  string(REGEX MATCHALL "\\(NEEDED\\)[^[]*\\[lib(cu|nv|nccl)[^]]*\\]" needed "${dynamic}")
+  file(GLOB dirs "${prefix}/../nvidia/*/lib")
+  set(library_path "$ENV{LD_LIBRARY_PATH}")
+  string(REPLACE ":" ";" library_path "${library_path}")
+  foreach(item IN LISTS needed)
+    string(REGEX REPLACE ".*\\[(.*)\\]" "\\1" soname "${item}")
+    find_file(file "${soname}" PATHS "${prefix}/lib" ${dirs} ${CMAKE_LIBRARY_PATH} ${library_path} "$ENV{CUDA_HOME}/lib64"
+      /usr/local/cuda/lib64 ${CMAKE_PLATFORM_IMPLICIT_LINK_DIRECTORIES} ${CMAKE_CXX_IMPLICIT_LINK_DIRECTORIES}
+      NO_DEFAULT_PATH NO_CACHE)
+    if(file)
+      get_filename_component(file "${file}" ABSOLUTE)
+      list(APPEND found "${file}")
+    else()
+      list(APPEND missing "${soname}")
+    endif()
+    unset(file)
+  endforeach()
+  set(_libtorch_nvidia_files "${found}" PARENT_SCOPE)
+  set(_libtorch_nvidia_missing "${missing}" PARENT_SCOPE)
+endfunction()
+
+# Sets _libtorch_state to absent, unfit (with _libtorch_problem) or fit.
+macro(_libtorch_examine prefix)
+  set(_libtorch_state absent)
+  set(_libtorch_problem)
+  _libtorch_locate("${prefix}")
+  set(_libtorch_include "${prefix}/include")
+  if(_libtorch_cpu AND _libtorch_c10 AND EXISTS "${_libtorch_include}/ATen/ATen.h")
+    _libtorch_version(_libtorch_found_version "${_libtorch_include}")
+    _libtorch_nvidia("${prefix}" "${_libtorch_cpu}")
+    if(_libtorch_found_version VERSION_LESS _libtorch_oldest)
+      string(CONCAT _libtorch_problem "LibTorch ${_libtorch_found_version} in ${prefix} is too old (fedmpi needs "
+        "${_libtorch_oldest} or newer): run cmake/install_dependencies.sh, or set LibTorch_ROOT to a newer one.")
+    elseif(_libtorch_nvidia_missing)
+      list(JOIN _libtorch_nvidia_missing ", " _libtorch_names)
+      string(CONCAT _libtorch_problem "LibTorch ${_libtorch_found_version} in ${prefix} is a CUDA build and needs "
+        "${_libtorch_names}, which is not there: run cmake/install_dependencies.sh, or add the directory that holds it "
+        "to CMAKE_LIBRARY_PATH.")
+    else()
+      _libtorch_abi(_libtorch_cxx_abi "${_libtorch_c10}")
+      if(_libtorch_cxx_abi STREQUAL "unknown")
+        string(CONCAT _libtorch_problem "LibTorch ${_libtorch_found_version} in ${prefix} does not link with "
+          "${CMAKE_CXX_COMPILER} (another architecture, or a broken ${_libtorch_c10}): set LibTorch_ROOT to another one.")
+      elseif(NOT _libtorch_cxx_abi STREQUAL "ours")
+        string(CONCAT _libtorch_problem "LibTorch ${_libtorch_found_version} in ${prefix} was built with "
+          "_GLIBCXX_USE_CXX11_ABI=${_libtorch_cxx_abi}, which is not the C++ ABI of ${CMAKE_CXX_COMPILER}: set "
+          "LibTorch_ROOT to a build with the same one (every wheel from 2.7 on has the C++11 ABI).")
+      endif()
+    endif()
+    set(_libtorch_state fit)
+    if(_libtorch_problem)
+      set(_libtorch_state unfit)
+    endif()
+  endif()
+endmacro()
+
+# ---- the search -----------------------------------------------------------------------------------------------------
+set(LibTorch_PROBLEM)
+set(LibTorch_PREFIX)
+set(_libtorch_explicit)
+foreach(_libtorch_name LibTorch_ROOT Torch_ROOT Torch_DIR)
+  foreach(_libtorch_value "${${_libtorch_name}}" "$ENV{${_libtorch_name}}")
+    if(NOT _libtorch_explicit AND _libtorch_value)
+      _libtorch_prefix(_libtorch_explicit "${_libtorch_value}")
+      _libtorch_examine("${_libtorch_explicit}")
+      if(_libtorch_state STREQUAL "fit")
+        set(LibTorch_PREFIX "${_libtorch_explicit}")
+      elseif(_libtorch_state STREQUAL "unfit")
+        set(LibTorch_PROBLEM "${_libtorch_problem}")
+      else()
+        string(CONCAT LibTorch_PROBLEM "${_libtorch_name} is ${_libtorch_value}, but there is no LibTorch in "
+          "${_libtorch_explicit} (include/ATen/ATen.h, lib/libtorch_cpu.so, lib/libc10.so): correct it or unset it.")
+      endif()
+    endif()
+  endforeach()
+endforeach()
+
+if(NOT _libtorch_explicit)
+  set(_libtorch_prefixes "$ENV{CMAKE_PREFIX_PATH}")
+  string(REPLACE ":" ";" _libtorch_prefixes "${_libtorch_prefixes}")
+  foreach(_libtorch_value IN LISTS CMAKE_PREFIX_PATH _libtorch_prefixes)
+    if(NOT LibTorch_PREFIX AND NOT LibTorch_PROBLEM)
+      _libtorch_prefix(_libtorch_value "${_libtorch_value}")
+      _libtorch_examine("${_libtorch_value}")
+      if(_libtorch_state STREQUAL "fit")
+        set(LibTorch_PREFIX "${_libtorch_value}")
+      endif()
+      set(LibTorch_PROBLEM "${_libtorch_problem}")
+    endif()
+  endforeach()
+endif()
+
+if(NOT _libtorch_explicit AND NOT LibTorch_PREFIX AND NOT LibTorch_PROBLEM)
+  file(GLOB _libtorch_candidates "${FEDMPI_VENV}/lib/python3*/site-packages/torch")
+  list(APPEND _libtorch_candidates ${CMAKE_SYSTEM_PREFIX_PATH} python)
+  set(_libtorch_first_problem)
+  foreach(_libtorch_value IN LISTS _libtorch_candidates)
+    if(NOT LibTorch_PREFIX)
+      if(_libtorch_value STREQUAL "python")
+        execute_process(COMMAND python3 -c "import torch, os; print(os.path.dirname(torch.__file__))"
+          OUTPUT_VARIABLE _libtorch_value OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+      endif()
+      _libtorch_examine("${_libtorch_value}")
+      if(_libtorch_state STREQUAL "fit")
+        set(LibTorch_PREFIX "${_libtorch_value}")
+      elseif(_libtorch_problem AND NOT _libtorch_first_problem)
+        set(_libtorch_first_problem "${_libtorch_problem}")
+      endif()
+    endif()
+  endforeach()
+  if(NOT LibTorch_PREFIX)
+    set(LibTorch_PROBLEM "${_libtorch_first_problem}")
+  endif()
+endif()
+
+if(NOT LibTorch_PREFIX AND NOT LibTorch_PROBLEM)
+  string(CONCAT LibTorch_PROBLEM "LibTorch (${_libtorch_oldest} or newer) was not found: run "
+    "cmake/install_dependencies.sh, or set LibTorch_ROOT to a libtorch directory or to site-packages/torch.")
+endif()
+
+if(LibTorch_PREFIX)
+  set(LibTorch_FOUND TRUE)
+  set(LibTorch_VERSION "${_libtorch_found_version}")
+  if(NOT TARGET LibTorch::torch)
+    foreach(_libtorch_name cpu c10)
+      add_library(LibTorch::${_libtorch_name} SHARED IMPORTED)
+      set_target_properties(LibTorch::${_libtorch_name} PROPERTIES IMPORTED_LOCATION "${_libtorch_${_libtorch_name}}")
+    endforeach()
+    set(_libtorch_libraries LibTorch::cpu LibTorch::c10)
+    foreach(_libtorch_value IN LISTS _libtorch_nvidia_files)
+      get_filename_component(_libtorch_name "${_libtorch_value}" NAME_WE)
+      add_library(LibTorch::${_libtorch_name} SHARED IMPORTED)
+      set_target_properties(LibTorch::${_libtorch_name} PROPERTIES IMPORTED_LOCATION "${_libtorch_value}")
+      # Needed by the program itself: what libtorch_cpu.so needs is not looked for along the program's run path.
+      list(APPEND _libtorch_libraries LibTorch::${_libtorch_name}
+        "-Wl,--push-state,--no-as-needed,${_libtorch_value},--pop-state")
+    endforeach()
+    add_library(LibTorch::torch INTERFACE IMPORTED)
+    set_target_properties(LibTorch::torch PROPERTIES
+      INTERFACE_INCLUDE_DIRECTORIES "${_libtorch_include};${_libtorch_include}/torch/csrc/api/include"
+      INTERFACE_LINK_LIBRARIES "${_libtorch_libraries}")
+  endif()
+  if(NOT LibTorch_FIND_QUIETLY)
+    message(STATUS "Found LibTorch ${LibTorch_VERSION}: ${LibTorch_PREFIX}")
+  endif()
+else()
+  set(LibTorch_FOUND FALSE)
+  if(LibTorch_FIND_REQUIRED)
+    message(FATAL_ERROR "${LibTorch_PROBLEM}")
+  endif()
 endif()

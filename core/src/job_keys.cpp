@@ -1,1 +1,99 @@
-namespace fedmpi {}
+#include "fedmpi/job.hpp"
+
+#include <limits>
+
+namespace fedmpi {
+
+namespace {
+
+constexpr double unbounded = std::numeric_limits<double>::infinity();
+constexpr double int_maximum = std::numeric_limits<int>::max();
+constexpr double int64_maximum = 9223372036854775807.0;
+
+constexpr OptionSpec run_keys[] = {
+    {"name", OptionType::string, nullptr, "what the experiment is called: letters, digits, '-', '_' and '.'"},
+    {"output", OptionType::string, "", "directory of the results; when empty, runs/ and the name"},
+    {"seed", OptionType::integer, "42", "of everything random", 0, int64_maximum},
+    {"rounds", OptionType::integer, "3", "rounds of training", 1, int_maximum},
+    {"threads", OptionType::integer, "0", "per rank; 0: the node's cores shared among its ranks", 0, int_maximum},
+    {"plugins", OptionType::strings, "", "directories that are searched for plugins first"},
+};
+
+constexpr OptionSpec federation_keys[] = {
+    {"clients", OptionType::integer, nullptr, "how many clients there are, whatever the number of ranks", 1,
+     int_maximum},
+    {"fraction_fit", OptionType::number, "1.0", "share of the clients that train in a round", 0, 1},
+    {"fraction_evaluate", OptionType::number, "1.0", "share of the clients that evaluate in a round", 0, 1},
+    {"min_fit_clients", OptionType::integer, "2", "at least so many train; the default is lowered to 'clients'", 1,
+     int_maximum},
+    {"min_evaluate_clients", OptionType::integer, "2", "at least so many evaluate; the default is lowered to 'clients'",
+     1, int_maximum},
+    {"on_client_failure", OptionType::string, "abort", "end the job, or go on without the client in that round",
+     -unbounded, unbounded, "abort|drop"},
+    {"transport", OptionType::string, "mpi", "what carries the parameters", -unbounded, unbounded, "mpi"},
+};
+
+constexpr OptionSpec strategy_keys[] = {
+    {"name", OptionType::string, "fedavg", "the strategy plugin"},
+};
+
+constexpr OptionSpec model_keys[] = {
+    {"name", OptionType::string, nullptr, "the model plugin"},
+};
+
+constexpr OptionSpec data_keys[] = {
+    {"name", OptionType::string, nullptr, "the dataset plugin"},
+    {"train_examples_per_client", OptionType::integer, "0", "0: all of the client's partition", 0, int64_maximum},
+    {"test_examples_per_client", OptionType::integer, "0", "0: all of the client's partition", 0, int64_maximum},
+    {"partition", OptionType::string, "iid", "how examples are split over clients: \"iid\" or { name = \"iid\" }",
+     -unbounded, unbounded, "iid"},
+};
+
+constexpr OptionSpec training_keys[] = {
+    {"local_epochs", OptionType::integer, "1", "passes over a client's examples in a round", 1, int_maximum},
+    {"batch_size", OptionType::integer, "32", "examples in a step", 1, int_maximum},
+    {"optimizer", OptionType::string, "adamw", "of the clients", -unbounded, unbounded, "adamw|sgd"},
+    {"learning_rate", OptionType::number, "5e-5", "at its highest", 0, unbounded},
+    {"momentum", OptionType::number, "0", "of sgd", 0, 1},
+    {"beta1", OptionType::number, "0.9", "of adamw, less than 1", 0, 1},
+    {"beta2", OptionType::number, "0.999", "of adamw, less than 1", 0, 1},
+    {"epsilon", OptionType::number, "1e-8", "of adamw", 0, unbounded},
+    {"weight_decay", OptionType::number, "", "when left out, 0.01 with adamw and 0 with sgd", 0, unbounded},
+    {"learning_rate_schedule", OptionType::string, "constant", "over the whole run", -unbounded, unbounded,
+     "constant|linear|cosine"},
+    {"warmup_fraction", OptionType::number, "0", "share of the run in which the learning rate rises from 0", 0, 1},
+    {"max_gradient_norm", OptionType::number, "0", "longer gradients are scaled down to it; 0: none are", 0, unbounded},
+    {"precision", OptionType::string, "bf16", "of the large products", -unbounded, unbounded, "bf16|float32"},
+};
+
+constexpr OptionSpec evaluation_keys[] = {
+    {"federated", OptionType::boolean, "true", "each client evaluates on its own held-out examples"},
+    {"central", OptionType::boolean, "true", "the server's model is evaluated on the test split"},
+    {"central_examples", OptionType::integer, "0", "of the test split; 0: all of it", 0, int64_maximum},
+    {"every", OptionType::integer, "1", "rounds", 1, int_maximum},
+    {"batch_size", OptionType::integer, "64", "examples at a time", 1, int_maximum},
+};
+
+constexpr OptionSpec checkpoint_keys[] = {
+    {"every", OptionType::integer, "1", "rounds; 0: only after the last", 0, int_maximum},
+    {"keep", OptionType::integer, "3", "newest ones kept; 0: all", 0, int_maximum},
+};
+
+constexpr JobSection sections[] = {
+    {"run", run_keys},
+    {"federation", federation_keys},
+    {"strategy", strategy_keys},
+    {"model", model_keys},
+    {"data", data_keys},
+    {"training", training_keys},
+    {"evaluation", evaluation_keys},
+    {"checkpoint", checkpoint_keys},
+};
+
+}  // namespace
+
+std::span<const JobSection> job_sections() {
+  return sections;
+}
+
+}  // namespace fedmpi

@@ -9,8 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import h5py
-import numpy as np
+try:
+    import h5py
+    import numpy as np
+except ImportError as error:
+    print(f"skipped: {error}")
+    sys.exit(77)
 
 PROBE = sys.argv[1]
 TOKENS = np.array([101, 7, 102, 101, 102], np.uint16)

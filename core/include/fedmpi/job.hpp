@@ -13,7 +13,7 @@
 
 namespace fedmpi {
 
-// One experiment, as one TOML file describes it. The tables of keys in job.cpp hold defaults, ranges and help.
+// One experiment, as one TOML file describes it. The tables of keys in job_keys.cpp hold defaults, ranges and help.
 
 struct RunSettings {
   std::string name;
@@ -21,6 +21,7 @@ struct RunSettings {
   std::uint64_t seed = 0;
   int rounds = 0;
   int threads = 0;  // per rank; 0: the cores of the node shared among its ranks
+  bool operator==(const RunSettings&) const = default;
 };
 
 enum class FailurePolicy { abort, drop };
@@ -32,12 +33,14 @@ struct FederationSettings {
   int min_fit_clients = 0;
   int min_evaluate_clients = 0;
   FailurePolicy on_client_failure = FailurePolicy::abort;
+  bool operator==(const FederationSettings&) const = default;
 };
 
 struct DataSettings {
   std::int64_t train_examples_per_client = 0;  // 0: all of the partition
   std::int64_t test_examples_per_client = 0;
   std::string partition;  // "iid"
+  bool operator==(const DataSettings&) const = default;
 };
 
 enum class OptimizerKind { sgd, adamw };
@@ -56,6 +59,7 @@ struct TrainingSettings {
   double warmup_fraction = 0.0;    // of the whole run
   double max_gradient_norm = 0.0;  // 0: no clipping
   Precision precision = Precision::bf16;
+  bool operator==(const TrainingSettings&) const = default;
 };
 
 struct EvaluationSettings {
@@ -64,18 +68,20 @@ struct EvaluationSettings {
   std::int64_t central_examples = 0;  // 0: the whole test split
   int every = 0;                      // rounds
   std::int64_t batch_size = 0;
+  bool operator==(const EvaluationSettings&) const = default;
 };
 
 struct CheckpointSettings {
   int every = 0;  // rounds; 0: only after the last
   int keep = 0;   // newest ones kept; 0: all
+  bool operator==(const CheckpointSettings&) const = default;
 };
 
 // Which plugin, and what the job gives it. The values are checked against the plugin's own table once it is loaded.
 struct PluginChoice {
   std::string name;
   std::map<std::string, OptionValue> given;
-  std::map<std::string, std::string> where;  // key -> "file:line:column"
+  std::map<std::string, std::string> where;  // key -> "file:line:column" or "--set"
 };
 
 struct Job {
@@ -92,10 +98,18 @@ struct Job {
   PluginChoice dataset;
 };
 
+// The text of a job file. FileError when there is none, naming the nearest there is.
+FEDMPI_API std::string read_job_file(const std::filesystem::path& path);
+
 // Parses and checks a job. `overrides` are --set arguments, "section.key=value" with the value in TOML or a bare
 // word. Relative paths in it stay relative to the working directory. Throws ConfigError, one sentence with
 // file:line:column and, for an unknown key, the nearest right one.
 FEDMPI_API Job parse_job(const std::string& text, const std::string& source, std::span<const std::string> overrides);
+
+// What the job gives a plugin, checked against the plugin's table. `section` is "strategy", "model" or "data". Throws
+// ConfigError as parse_job does.
+FEDMPI_API Options plugin_options(const PluginChoice& choice, std::span<const OptionSpec> table,
+                                  const std::string& section, const Job& job);
 
 // The job with every key and default written out, as TOML: what `job.toml` in a run's directory and a checkpoint
 // hold. parse_job of it gives the same job.

@@ -68,4 +68,8 @@ class FEDMPI_API Options {
 // The candidate with the smallest edit distance to `word`, or "" when none is near enough to suggest.
 FEDMPI_API std::string nearest(std::string_view word, std::span<const std::string> candidates);
 
+// For messages and listings: "a number"; "between 0 and 1", "one of "sgd", "adamw"", "" when anything goes.
+FEDMPI_API std::string type_name(OptionType type);
+FEDMPI_API std::string describe_range(const OptionSpec& spec);
+
 }  // namespace fedmpi

@@ -35,8 +35,8 @@ struct PluginInfo {
 // where `options` is a constexpr array of OptionSpec (std::array<OptionSpec, 0> when it takes none).
 #define FEDMPI_PLUGIN(Interface, Class, plugin_name, plugin_version, plugin_summary, plugin_options) \
   namespace {                                                                                        \
-  std::unique_ptr<fedmpi::Interface> fedmpi_make_plugin(const fedmpi::Options& options) {            \
-    return std::make_unique<Class>(options);                                                         \
+  std::unique_ptr<fedmpi::Interface> fedmpi_make_plugin(const fedmpi::Options& values) {             \
+    return std::make_unique<Class>(values);                                                          \
   }                                                                                                  \
   }                                                                                                  \
   extern "C" FEDMPI_API const fedmpi::PluginInfo fedmpi_plugin{                                      \
@@ -61,13 +61,18 @@ struct Plugin {
 };
 
 // Directories searched in order: what the job or the command line names, FEDMPI_PLUGIN_PATH (colon-separated),
-// then the program's own. Plugins of a kind lie in DIR/<kind>/<name>.so or DIR/<name>.so.
+// then the program's own. A plugin lies in DIR/strategies, DIR/models or DIR/datasets, by its kind, or in DIR itself.
+// Throws PluginError when a directory that was named does not exist.
 FEDMPI_API std::vector<std::filesystem::path> plugin_search_path(std::span<const std::filesystem::path> named);
 
 // Finds <name>.so and checks it before any of its code is called. Throws PluginError: not found (listing every
 // path tried and the nearest name there is), not a library, no symbol, other ABI, other LibTorch, other kind.
 FEDMPI_API Plugin load_plugin(const std::string& kind, const std::string& name,
                               std::span<const std::filesystem::path> search_path);
+
+// All that can be loaded, in the order of the search; one sentence for each file that cannot goes to `problems`.
+FEDMPI_API std::vector<Plugin> list_plugins(std::span<const std::filesystem::path> search_path,
+                                            std::vector<std::string>& problems);
 
 // Constructs the plugin's object. What its constructor throws comes out as PluginError with the plugin's name,
 // unless it is a UserError already.

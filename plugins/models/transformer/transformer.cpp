@@ -1,1 +1,109 @@
-namespace fedmpi {}
+#include "transformer.hpp"
+
+#include "fedmpi/digest.hpp"
+#include "fedmpi/error.hpp"
+
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+namespace fedmpi {
+namespace {
+
+TransformerConfig read_config(const std::filesystem::path& path, const Options& options) {
+  TransformerConfig config = read_transformer_config(path / "config.json");
+  if (options.has("dropout")) config.dropout = options.get<double>("dropout");
+  if (options.has("attention_dropout")) config.attention_dropout = options.get<double>("attention_dropout");
+  if (options.has("classifier_dropout")) config.classifier_dropout = options.get<double>("classifier_dropout");
+  return config;
+}
+
+NetworkDescription describe(const std::filesystem::path& path, const Options& options) {
+  return {read_config(path, options), {}, options.get<std::int64_t>("num_labels"),
+          options.get<std::string>("pooling") == "mean" ? Pooling::mean : Pooling::head};
+}
+
+std::span<const std::int64_t> labels_of(const Batch& batch) {
+  return {batch.labels.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(batch.labels.numel())};
+}
+
+}  // namespace
+
+Transformer::Transformer(const Options& options)
+    : path_{options.get<std::string>("path")},
+      file_{path_ / "model.safetensors"},
+      description_{describe(path_, options)} {
+  parameters_ = place_parameters(description_.config, description_.num_labels, description_.pooling,
+                                 options.get<double>("head_learning_rate"), file_);
+  description_.offsets = parameters_.offsets;
+}
+
+void Transformer::initialize(at::Tensor values, RandomKey key) {
+  initial_values(parameters_.layout, description_.config, file_, key, std::move(values));
+}
+
+void Transformer::bind(at::Tensor values, at::Tensor gradients, Precision precision) {
+  values_ = std::move(values);
+  gradients_ = std::move(gradients);
+  const auto make = precision == Precision::bf16 ? make_network<Bf16> : make_network<float>;
+  network_ = make(description_, values_.const_data_ptr<float>(), gradients_.mutable_data_ptr<float>());
+}
+
+void Transformer::values_changed() { network_->values_changed(); }
+
+PackedTokens Transformer::check(const Batch& batch) const {
+  if (network_ == nullptr) throw std::logic_error("Transformer: fit or evaluate before bind");
+  if (!batch.tokens.defined()) {
+    throw UserError("the model 'transformer' needs text, but the dataset has features; choose another model or dataset");
+  }
+  const PackedTokens packed{
+      {batch.tokens.const_data_ptr<std::int32_t>(), static_cast<std::size_t>(batch.tokens.numel())},
+      {batch.offsets.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(batch.offsets.numel())}};
+  const TransformerConfig& config = description_.config;
+  for (const std::int32_t token : packed.tokens) {
+    if (token < 0 || token >= config.vocabulary_size) {
+      throw UserError(fmt::format("token {} is not in the vocabulary of {} words of {}; prepare the data with its vocab.txt",
+                                  token, config.vocabulary_size, path_.string()));
+    }
+  }
+  for (std::size_t i = 0; i + 1 < packed.offsets.size(); ++i) {
+    const std::int64_t length = packed.offsets[i + 1] - packed.offsets[i];
+    if (length < 1 || length > config.max_positions) {
+      throw UserError(fmt::format("an example has {} tokens, but the model in {} takes 1 to {}; truncate when preparing",
+                                  length, path_.string(), config.max_positions));
+    }
+  }
+  for (const std::int64_t label : labels_of(batch)) {
+    if (label < 0 || label >= description_.num_labels) {
+      throw UserError(fmt::format("an example has the label {}, but num_labels is {}", label, description_.num_labels));
+    }
+  }
+  if (packed.offsets.size() != labels_of(batch).size() + 1 || packed.offsets.front() != 0 ||
+      packed.offsets.back() != packed.num_tokens()) {
+    throw std::logic_error("Transformer: a batch whose offsets do not fit its tokens and labels");
+  }
+  return packed;
+}
+
+BatchResult Transformer::fit(const Batch& batch, RandomKey key) {
+  const PackedTokens packed = check(batch);
+  last_batch_size_ = packed.num_sequences();
+  return network_->fit(packed, labels_of(batch), key);
+}
+
+BatchResult Transformer::evaluate(const Batch& batch) {
+  const PackedTokens packed = check(batch);
+  last_batch_size_ = packed.num_sequences();
+  return network_->evaluate(packed, labels_of(batch));
+}
+
+at::Tensor Transformer::logits() const {
+  return matrix(network_->logits(), last_batch_size_, description_.num_labels).clone();
+}
+
+std::string Transformer::vocabulary_digest() const {
+  const std::filesystem::path vocabulary = path_ / "vocab.txt";
+  return std::filesystem::exists(vocabulary) ? digest_file(vocabulary) : "";
+}
+
+}  // namespace fedmpi

@@ -1,0 +1,159 @@
+#include "attention.hpp"
+
+#include "products.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace fedmpi {
+namespace {
+
+// Matrix units work in tiles of 16 rows and 32 columns.
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+constexpr std::int64_t row_tile = 16;
+constexpr std::int64_t key_tile = 32;
+constexpr std::int64_t query_block = panel_width;
+
+// out [m, columns] (+)= left [m, k] * a panelled right operand [k, columns].
+template <class T>
+void panel_product(std::int64_t m, std::int64_t columns, std::int64_t k, const T* left, std::int64_t left_stride,
+                   const T* panels, float* out, bool add) {
+  for (std::int64_t j = 0; j < columns; j += panel_width) {
+    small_product(m, std::min(panel_width, columns - j), k, left, left_stride, panels + j * k, panel_width, out + j,
+                  columns, add);
+  }
+}
+
+}  // namespace
+
+// One sequence and head.
+template <class T>
+struct Attention<T>::Part {
+  std::int64_t head, first_query, num_queries, first_key, num_keys, padded_keys;
+};
+
+// Parts are in order of heads, so that each thread's share holds all sequences, long and short.
+template <class T>
+template <class Work>
+void Attention<T>::for_each_part(const AttentionInput<T>& in, const Work& work) {
+  scratch_.resize(std::max(scratch_.size(), static_cast<std::size_t>(at::get_num_threads())));
+  at::parallel_for(0, in.num_heads * in.num_sequences(), 1, [&](std::int64_t begin, std::int64_t end) {
+    Scratch& scratch = scratch_[static_cast<std::size_t>(at::get_thread_num())];
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto sequence = static_cast<std::size_t>(i % in.num_sequences());
+      const std::int64_t num_keys = in.key_offsets[sequence + 1] - in.key_offsets[sequence];
+      work(Part{i / in.num_sequences(), in.query_offsets[sequence],
+                in.query_offsets[sequence + 1] - in.query_offsets[sequence], in.key_offsets[sequence], num_keys,
+                round_up(num_keys, key_tile)},
+           scratch);
+    }
+    release_products<T>();
+  });
+}
+
+template <class T>
+void Attention<T>::forward(const AttentionInput<T>& in, T* context, float* log_sums) {
+  for_each_part(in, [&](const Part& part, Scratch& scratch) {
+    forward_part(in, part, scratch, context, log_sums);
+  });
+}
+
+template <class T>
+void Attention<T>::backward(const AttentionInput<T>& in, const T* context, const float* log_sums,
+                            const T* context_gradient, T* query_gradient, T* key_gradient, T* value_gradient) {
+  for_each_part(in, [&](const Part& part, Scratch& scratch) {
+    backward_part(in, part, scratch, context, log_sums, context_gradient, query_gradient, key_gradient,
+                  value_gradient);
+  });
+}
+
+template <class T>
+void Attention<T>::forward_part(const AttentionInput<T>& in, const Part& part, Scratch& scratch, T* context,
+                                float* log_sums) {
+  const Kernels<T>& k = kernels<T>();
+  const std::int64_t d = in.head_width, column = part.head * d, padded = part.padded_keys;
+  const float scale = 1.0F / std::sqrt(static_cast<float>(d));
+  T* keys = scratch.keys_transposed.reserve(round_up(padded, panel_width) * d);
+  T* values = scratch.values.reserve(padded * d);
+  k.pack_right_transposed(part.num_keys, d, in.keys + part.first_key * in.key_stride + column, in.key_stride,
+                          in.key_bias + column, keys, padded);
+  k.pack_right(part.num_keys, d, in.values + part.first_key * in.key_stride + column, in.key_stride,
+               in.value_bias + column, values, padded);
+  T* left = scratch.left.reserve(query_block * d);
+  float* scores = scratch.scores.reserve(query_block * padded);
+  T* probabilities = scratch.probabilities.reserve(query_block * padded);
+  float* out = scratch.out.reserve(query_block * d);
+  for (std::int64_t first = 0; first < part.num_queries; first += query_block) {
+    const std::int64_t rows = std::min(query_block, part.num_queries - first), row = part.first_query + first;
+    const std::int64_t padded_rows = round_up(rows, row_tile);
+    k.pack_left(rows, d, in.queries + row * in.query_stride + column, in.query_stride, in.query_bias + column, scale,
+                left);
+    panel_product(padded_rows, padded, d, left, d, keys, scores, false);
+    k.softmax_forward({row, rows, part.num_keys, padded, static_cast<std::uint32_t>(part.head), in.dropout, scores,
+                       log_sums + row * in.num_heads + part.head, in.num_heads},
+                      probabilities);
+    small_product(padded_rows, d, padded, probabilities, padded, values, d, out, d, false);
+    k.store(rows, d, out, d, 1.0F, context + row * in.width() + column, in.width());
+  }
+}
+
+template <class T>
+void Attention<T>::backward_part(const AttentionInput<T>& in, const Part& part, Scratch& scratch, const T* context,
+                                 const float* log_sums, const T* context_gradient, T* query_gradient,
+                                 T* key_gradient, T* value_gradient) {
+  const Kernels<T>& k = kernels<T>();
+  const std::int64_t d = in.head_width, column = part.head * d, padded = part.padded_keys;
+  const std::int64_t panelled = round_up(padded, panel_width);
+  const float scale = 1.0F / std::sqrt(static_cast<float>(d));
+  const std::int64_t key_at = part.first_key * in.key_stride + column;
+  T* keys = scratch.keys.reserve(padded * d);
+  T* keys_transposed = scratch.keys_transposed.reserve(panelled * d);
+  T* values_transposed = scratch.values_transposed.reserve(panelled * d);
+  k.pack_right(part.num_keys, d, in.keys + key_at, in.key_stride, in.key_bias + column, keys, padded);
+  k.pack_right_transposed(part.num_keys, d, in.keys + key_at, in.key_stride, in.key_bias + column, keys_transposed,
+                          padded);
+  k.pack_right_transposed(part.num_keys, d, in.values + key_at, in.key_stride, in.value_bias + column,
+                          values_transposed, padded);
+  T* left = scratch.left.reserve(query_block * d);
+  T* left_transposed = scratch.left_transposed.reserve(query_block * d);
+  T* gradient_left = scratch.gradient_left.reserve(query_block * d);
+  T* gradient_transposed = scratch.gradient_transposed.reserve(query_block * d);
+  T* scores_gradient = scratch.probabilities.reserve(query_block * padded);
+  T* panels = scratch.panels.reserve(query_block * panelled);
+  T* gradient_panels = scratch.gradient_panels.reserve(query_block * panelled);
+  float* scores = scratch.scores.reserve(query_block * padded);
+  float* gradient = scratch.gradient.reserve(query_block * padded);
+  float* out = scratch.out.reserve(query_block * d);
+  float* key_sums = scratch.key_sums.reserve(padded * d);
+  float* value_sums = scratch.value_sums.reserve(padded * d);
+  float* products = scratch.products.reserve(query_block);
+
+  for (std::int64_t first = 0; first < part.num_queries; first += query_block) {
+    const std::int64_t rows = std::min(query_block, part.num_queries - first), row = part.first_query + first;
+    const std::int64_t padded_rows = round_up(rows, row_tile), at = row * in.width() + column;
+    const T* query_rows = in.queries + row * in.query_stride + column;
+    k.pack_left(rows, d, query_rows, in.query_stride, in.query_bias + column, scale, left);
+    k.pack_left_transposed(rows, d, query_rows, in.query_stride, in.query_bias + column, scale, left_transposed,
+                           padded_rows);
+    k.pack_left(rows, d, context_gradient + at, in.width(), nullptr, 1.0F, gradient_left);
+    k.pack_left_transposed(rows, d, context_gradient + at, in.width(), nullptr, 1.0F, gradient_transposed,
+                           padded_rows);
+    k.row_products(rows, d, context + at, in.width(), context_gradient + at, in.width(), products);
+    panel_product(padded_rows, padded, d, left, d, keys_transposed, scores, false);
+    panel_product(padded_rows, padded, d, gradient_left, d, values_transposed, gradient, false);
+    k.softmax_backward({row, rows, part.num_keys, padded, static_cast<std::uint32_t>(part.head), in.dropout, scores,
+                        const_cast<float*>(log_sums) + row * in.num_heads + part.head, in.num_heads},
+                       gradient, products, panels, scores_gradient, gradient_panels, padded_rows);
+    panel_product(d, padded, padded_rows, gradient_transposed, padded_rows, panels, value_sums, first > 0);
+    panel_product(d, padded, padded_rows, left_transposed, padded_rows, gradient_panels, key_sums, first > 0);
+    small_product(padded_rows, d, padded, scores_gradient, padded, keys, d, out, d, false);
+    k.store(rows, d, out, d, scale, query_gradient + row * in.query_stride + column, in.query_stride);
+  }
+  k.store_transposed(part.num_keys, d, key_sums, padded, key_gradient + key_at, in.key_stride);
+  k.store_transposed(part.num_keys, d, value_sums, padded, value_gradient + key_at, in.key_stride);
+}
+
+template class Attention<float>;
+template class Attention<Bf16>;
+
+}  // namespace fedmpi

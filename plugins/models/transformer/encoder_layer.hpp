@@ -1,0 +1,95 @@
+#pragma once
+
+#include "attention.hpp"
+#include "config.hpp"
+#include "parameters.hpp"
+#include "vector_kernels.hpp"
+#include "workspace.hpp"
+
+#include <cstdint>
+#include <span>
+
+namespace fedmpi {
+
+// What the layers share: nothing in it outlives one layer's forward or backward.
+template <class T>
+struct LayerScratch {
+  Attention<T> attention;
+  Buffer<T> branch, inner, inner_gradient, qkv_gradient, context_gradient, weight_gradient;
+  Buffer<T> few_gradient;
+  Buffer<float> partial;
+};
+
+struct LayerDropout {
+  Dropout attention, projection, output;
+};
+
+// The state of one layer between its forward and its backward.
+template <class T>
+struct LayerMemory {
+  Buffer<T> input;       // [tokens, width], for products; written by the layer below
+  Buffer<float> stream;  // [rows, width], the same in float32; becomes attention's sum
+  Buffer<T> qkv, context, middle, inner;
+  Buffer<float> output_sum, log_sums, mean, inverse_deviation;  // two of the latter a row
+  Buffer<T> first_inputs;                                       // [sequences, width]
+};
+
+// A float32 gradient and a part of it that came out of a product.
+template <class T>
+struct SplitGradient {
+  float* sum;
+  T* more;
+};
+
+// One block: attention, projection, dropout, residual, norm; feed-forward, dropout, residual, norm. With
+// `first_tokens_only` it computes the output of each sequence's first token alone; its rows then are the sequences.
+template <class T>
+class EncoderLayer {
+ public:
+  EncoderLayer(const TransformerConfig& config, const LayerOffsets& offsets, bool first_tokens_only)
+      : config_{config}, offsets_{offsets}, first_tokens_only_{first_tokens_only} {}
+
+  struct Batch {
+    std::span<const std::int64_t> offsets;       // of the sequences' tokens
+    std::span<const std::int64_t> row_numbers;  // 0, 1, ..., number of sequences
+    std::int64_t num_tokens() const { return offsets.back(); }
+    std::int64_t num_sequences() const { return std::ssize(offsets) - 1; }
+  };
+  std::int64_t num_rows(const Batch& batch) const {
+    return first_tokens_only_ ? batch.num_sequences() : batch.num_tokens();
+  }
+
+  // `values` float32, `weights` the same for products at the same offsets. memory.input is [tokens, width] and
+  // memory.stream [rows, width] already. out and out_product [rows, width].
+  void forward(const Batch& batch, const float* values, const T* weights, const LayerDropout& dropout,
+               LayerMemory<T>& memory, LayerScratch<T>& scratch, float* out, T* out_product);
+
+  // Takes the gradient of out (`more` may be nullptr) and gives that of the input: `sum` [rows, width] in place and
+  // `input_gradient` [tokens, width].
+  void backward(const Batch& batch, const float* values, const T* weights, const LayerDropout& dropout,
+                LayerMemory<T>& memory, LayerScratch<T>& scratch, SplitGradient<T> gradient, T* input_gradient,
+                float* gradients);
+
+ private:
+  AttentionInput<T> attention_input(const Batch& batch, const float* values, const Dropout& dropout,
+                                    const T* qkv) const;
+  void project(const Batch& batch, const T* weights, LayerMemory<T>& memory) const;
+  void norm(std::int64_t rows, const float* values, const T* branch, std::int64_t bias, const Dropout& dropout,
+            float* residual, std::int64_t weight, std::int64_t offset, float* mean, float* inverse, float* out,
+            T* out_product) const;
+  void norm_back(std::int64_t rows, const float* values, const Dropout& dropout, const float* sum, const float* mean,
+                 const float* inverse, std::int64_t weight, std::int64_t offset, std::int64_t bias,
+                 SplitGradient<T> gradient, T* branch_gradient, LayerScratch<T>& scratch, float* gradients) const;
+  void feed_forward_back(std::int64_t rows, const float* values, const T* weights, LayerMemory<T>& memory,
+                         LayerScratch<T>& scratch, T* branch_gradient, float* gradients) const;
+  void project_back(const Batch& batch, const T* weights, LayerMemory<T>& memory, LayerScratch<T>& scratch,
+                    T* input_gradient, float* gradients) const;
+  void add_column_sums(const T* in, std::int64_t rows, std::int64_t width, LayerScratch<T>& scratch,
+                       float* sums) const;
+
+  const TransformerConfig& config_;
+  LayerOffsets offsets_;
+  bool first_tokens_only_;
+};
+
+}  // namespace fedmpi

@@ -1,0 +1,40 @@
+#pragma once
+
+#include "config.hpp"
+#include "parameters.hpp"
+#include "vector_kernels.hpp"
+#include "workspace.hpp"
+
+#include "fedmpi/model.hpp"
+
+#include <cstdint>
+#include <span>
+
+namespace fedmpi {
+
+// From one vector a sequence to the loss, in float32: [dense, tanh or ReLU,] dropout, classifier, cross entropy.
+class ClassificationHead {
+ public:
+  ClassificationHead(const TransformerConfig& config, const NetworkOffsets& offsets, std::int64_t num_labels)
+      : config_{config}, offsets_{offsets}, num_labels_{num_labels} {}
+
+  // `pooled` [sequences, width] must stay as it is until the backward.
+  BatchResult forward(std::span<const std::int64_t> labels, const float* values, const Dropout& dropout,
+                      const float* pooled);
+  // Of the mean loss; writes the gradient of `pooled`.
+  void backward(std::span<const std::int64_t> labels, const float* values, const float* pooled,
+                float* pooled_gradient, float* gradients);
+
+  const float* logits() const { return logits_.data(); }
+
+ private:
+  bool has_dense() const { return offsets_.pooler_weight >= 0; }
+  void activate(std::int64_t rows, const float* values, const float* pooled);
+
+  const TransformerConfig& config_;
+  const NetworkOffsets& offsets_;
+  std::int64_t num_labels_;
+  Buffer<float> activated_, dropped_, mask_, logits_, logits_gradient_, gradient_;
+};
+
+}  // namespace fedmpi

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "fedmpi/model.hpp"
+
+#include "embedding.hpp"
+#include "encoder_layer.hpp"
+#include "head.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace fedmpi {
+
+// The whole computation at one precision. `values` and `gradients` are the model's flat buffers.
+class Network {
+ public:
+  virtual ~Network() = default;
+  virtual void values_changed() = 0;
+  virtual BatchResult fit(const PackedTokens& batch, std::span<const std::int64_t> labels, RandomKey key) = 0;
+  virtual BatchResult evaluate(const PackedTokens& batch, std::span<const std::int64_t> labels) = 0;
+  virtual const float* logits() const = 0;  // [sequences, labels] of the last batch
+};
+
+struct NetworkDescription {
+  TransformerConfig config;
+  NetworkOffsets offsets;
+  std::int64_t num_labels;
+  Pooling pooling;
+};
+
+// `description`, `values` and `gradients` must outlive the network. T of the products.
+template <class T>
+std::unique_ptr<Network> make_network(const NetworkDescription& description, const float* values, float* gradients);
+
+}  // namespace fedmpi

@@ -1,0 +1,59 @@
+#pragma once
+
+#include "fedmpi/model.hpp"
+#include "fedmpi/options.hpp"
+
+#include "network.hpp"
+#include "safetensors.hpp"
+
+#include <array>
+#include <filesystem>
+#include <memory>
+
+namespace fedmpi {
+
+inline constexpr std::array transformer_options{
+    OptionSpec{"path", OptionType::string, nullptr,
+               "directory with config.json, model.safetensors and vocab.txt, as Hugging Face writes it"},
+    OptionSpec{"num_labels", OptionType::integer, "2", "classes to tell apart", 2, 65536},
+    OptionSpec{"pooling", OptionType::string, "head",
+               "head: transformers' own head on the [CLS] token; mean: classifier on the mean of all tokens",
+               -std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity(), "head|mean"},
+    OptionSpec{"head_learning_rate", OptionType::number, "0",
+               "learning rate of the classifier and of what the head newly initialises; 0: as the rest", 0.0, 1000.0},
+    OptionSpec{"dropout", OptionType::number, "", "instead of config.json's, on embeddings and branches", 0.0, 0.99},
+    OptionSpec{"attention_dropout", OptionType::number, "", "instead of config.json's, on attention", 0.0, 0.99},
+    OptionSpec{"classifier_dropout", OptionType::number, "", "instead of config.json's, before the classifier", 0.0,
+               0.99},
+};
+
+// A DistilBERT or BERT encoder with a classification head, from a Hugging Face directory.
+class Transformer final : public Model {
+ public:
+  explicit Transformer(const Options& options);
+
+  const Layout& layout() const override { return parameters_.layout; }
+  std::int64_t num_labels() const override { return description_.num_labels; }
+  void initialize(at::Tensor values, RandomKey key) override;
+  void bind(at::Tensor values, at::Tensor gradients, Precision precision) override;
+  void values_changed() override;
+  BatchResult fit(const Batch& batch, RandomKey key) override;
+  BatchResult evaluate(const Batch& batch) override;
+  std::string vocabulary_digest() const override;
+
+  // Of the last batch, float32 [examples, num_labels].
+  at::Tensor logits() const;
+
+ private:
+  PackedTokens check(const Batch& batch) const;
+
+  std::filesystem::path path_;
+  SafetensorsFile file_;
+  Parameters parameters_;
+  NetworkDescription description_;
+  at::Tensor values_, gradients_;
+  std::unique_ptr<Network> network_;
+  std::int64_t last_batch_size_ = 0;
+};
+
+}  // namespace fedmpi

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Every test, on a bare or a prepared machine: installs what is missing, checks the formatting, builds with warnings as
+# errors, runs the unit tests under the sanitizers and then everything. Exit code 0 only when all of it passed.
+#   FEDMPI_IMDB   the publisher's archive aclImdb_v1.tar.gz; tests on real reviews are skipped without it
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [[ -n ${FEDMPI_IMDB:-} ]]; then FEDMPI_TEST_IMDB=$(realpath "$FEDMPI_IMDB") && export FEDMPI_TEST_IMDB; fi
+cd "$root"
+
+die() {
+  echo "tests/run.sh: $1" >&2
+  exit 1
+}
+section() { printf '\n==> %s (%d s so far)\n' "$1" "$SECONDS"; }
+quietly() {
+  local log=build/tests.log
+  "$@" > "$log" 2>&1 || { tail -n 60 "$log" >&2 && die "this failed, its last lines are above: $*"; }
+}
+
+section "Installing what is missing"
+cmake/install_dependencies.sh --tests
+data/get_minilm.sh data/minilm
+export FEDMPI_TEST_PYTHON=$root/build/venv/bin/python
+export FEDMPI_TEST_MINILM=$root/data/minilm
+
+section "Formatting"
+find core data jobs plugins tests \( -name '*.cpp' -o -name '*.hpp' \) -print0 |
+  xargs -0 build/venv/bin/clang-format --dry-run -Werror ||
+  die "the files named above are not formatted: run build/venv/bin/clang-format -i on them"
+
+section "Building (build/dev)"
+quietly cmake --preset dev
+quietly cmake --build --preset dev
+section "Building the unit tests with sanitizers (build/asan)"
+quietly cmake --preset asan
+quietly cmake --build --preset asan --target unit_tests
+section "Unit tests with sanitizers"
+quietly ctest --preset asan
+tail -n 3 build/tests.log
+
+section "All tests"
+ctest --preset dev
