@@ -49,7 +49,8 @@ def check_shards(fedmpi, model, archive, directory):
         with h5py.File(output / f"{split}.h5") as shard:
             tokens, offsets, labels = shard["tokens"][:], shard["offsets"][:], shard["labels"][:]
             assert shard.attrs["vocabulary_size"] == len(tokenizer) and shard.attrs["num_labels"] == 2
-            assert shard.attrs["source"] == Path(archive).name and str(directory) not in str(dict(shard.attrs))
+            assert shard.attrs["source"] == Path(archive).name.encode()
+            assert str(Path(archive).parent) not in str(dict(shard.attrs)), "a path of this machine is in the shard"
         ours = [(int(label), bytes(tokens[a:b].astype(np.int32))) for label, a, b in zip(labels, offsets, offsets[1:])]
         with tarfile.open(archive) as tar:
             members = [(m.name, tar.extractfile(m).read()) for m in tar if m.isfile() and f"/{split}/" in m.name]
