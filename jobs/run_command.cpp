@@ -6,16 +6,12 @@
 #include "fedmpi/federation.hpp"
 #include "fedmpi/log.hpp"
 
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
 namespace fedmpi {
 
@@ -29,16 +25,6 @@ struct RunArguments {
   bool resume = false;
 };
 
-std::string read_text(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file.is_open() || file.bad() || std::filesystem::is_directory(path))
-    throw FileError(fmt::format("the job file {} cannot be read: give the path of a TOML file, such as jobs/imdb.toml",
-                                path.string()),
-                    path);
-  return text;
-}
-
 Job make_job(const RunArguments& arguments, const std::string& text) {
   Job job = parse_job(text, arguments.job, arguments.settings);
   if (!arguments.output.empty()) job.run.output = arguments.output;
@@ -51,7 +37,7 @@ void run_on_all_ranks(const RunArguments& arguments, Communicator& communicator)
   // One rank reads the file: others may not see it, or see an older one.
   std::string text;
   agree(communicator, [&] {
-    if (communicator.is_server()) text = read_text(arguments.job);
+    if (communicator.is_server()) text = read_job_file(arguments.job);
   });
   communicator.broadcast(text);
   Experiment experiment;

@@ -70,7 +70,8 @@ Attributes attributes_of(const Checkpoint& checkpoint, const std::filesystem::pa
 std::string digest_of(const Attributes& attributes, std::int64_t round) {
   Digest all;
   all.add(fmt::format("round={};", round));
-  for (const auto& [name, value] : attributes) all.add(fmt::format("{}:{}={}:{};", name.size(), name, value.size(), value));
+  for (const auto& [name, value] : attributes)
+    all.add(fmt::format("{}:{}={}:{};", name.size(), name, value.size(), value));
   return all.hex();
 }
 
