@@ -3,7 +3,7 @@
 #   LibTorch_ROOT, Torch_ROOT, Torch_DIR (variables, then environment): the first one set is the only one taken
 #   CMAKE_PREFIX_PATH (variable, then environment): the first entry that holds LibTorch
 #   the virtual environment FEDMPI_VENV, the system's directories, the torch package of python3: the first that fits
-# Result: LibTorch_FOUND, LibTorch_VERSION, LibTorch_PREFIX, or LibTorch_PROBLEM, one sentence.
+# Result: LibTorch_FOUND, LibTorch_VERSION, LibTorch_PREFIX, LibTorch_LIBRARIES (files), or LibTorch_PROBLEM, one sentence.
 
 set(_libtorch_oldest 2.7)
 
@@ -205,6 +205,7 @@ endif()
 if(LibTorch_PREFIX)
   set(LibTorch_FOUND TRUE)
   set(LibTorch_VERSION "${_libtorch_found_version}")
+  set(LibTorch_LIBRARIES "${_libtorch_cpu}" "${_libtorch_c10}" ${_libtorch_nvidia_files})
   if(NOT TARGET LibTorch::torch)
     foreach(_libtorch_name cpu c10)
       add_library(LibTorch::${_libtorch_name} SHARED IMPORTED)

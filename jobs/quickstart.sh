@@ -121,7 +121,7 @@ fi
 
 # ---- the run. More ranks than cores must be allowed by name, and must not spin while they wait.
 launch=("$mpirun" -np "$ranks")
-if "$mpirun" --version 2> /dev/null | grep -qi "open mpi\|openrte\|prrte"; then
+if "$mpirun" --version 2> /dev/null | grep -i "open mpi\|openrte\|prrte" > /dev/null; then
   launch+=(--map-by :OVERSUBSCRIBE --bind-to none)
   export OMPI_MCA_mpi_yield_when_idle=1
   if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
@@ -132,30 +132,7 @@ start=$SECONDS
 "${launch[@]}" || die "the run failed: its message is above, and its logs are in $output/log"
 echo "    $((SECONDS - start)) s"
 
-# ---- what came out
-echo
-python3 - "$output/metrics.jsonl" <<'EOF'
-import json
-import sys
-
-columns = {"round": "round", "train loss": "fit.loss", "clients' loss": "evaluate.loss",
-           "clients' accuracy": "evaluate.accuracy", "test loss": "central.loss", "test accuracy": "central.accuracy",
-           "seconds": "seconds.total"}
-
-
-def value(record, path):
-    for key in path.split("."):
-        record = record.get(key) if isinstance(record, dict) else None
-    return "-" if record is None else f"{record:.4f}" if isinstance(record, float) else str(record)
-
-
-print("  ".join(columns))
-with open(sys.argv[1], encoding="utf-8") as lines:
-    for line in lines:
-        print("  ".join(value(json.loads(line), path).rjust(len(name)) for name, path in columns.items()))
-EOF
 if [[ $shards == data/imdb-sample ]]; then
   echo "These reviews are made up: the accuracy means nothing. --archive FILE trains on real ones."
 fi
-echo
 echo "Results: $output (metrics.jsonl, metrics.csv, TensorBoard events, log/, checkpoints/)"

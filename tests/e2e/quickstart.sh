@@ -25,8 +25,7 @@ stand_in "$scratch/bin/mpirun" 'if [ "$1" = --version ]; then echo "mpirun (Open
 while [ "$1" != build/release/bin/fedmpi ]; do shift; done; exec "$@"'
 stand_in "$tree/build/release/bin/fedmpi" 'echo "$@" >> calls
 if [ "$1" = prepare ]; then mkdir -p "$8" && touch "$8/train.h5" "$8/test.h5"; exit 0; fi
-mkdir -p "$4"
-printf "%s\n" "{\"round\": 0, \"central\": {\"accuracy\": 0.5}}" "{\"round\": 1, \"central\": {\"accuracy\": 0.875}}" > "$4/metrics.jsonl"'
+mkdir -p "$4" && echo "round 3 of 3"'
 
 failures=0
 fail() {
@@ -49,7 +48,8 @@ calls_not() { [[ $calls != *"$1"* ]] || fail "the program is called with '$1': $
 start sample 0
 says "MADE-UP"
 says "accuracy means nothing"
-says "0.8750"
+says "round 3 of 3"
+says "Results: $scratch/run-sample"
 calls "prepare imdb --archive build/sample/aclImdb --vocabulary data/minilm/vocab.txt --output data/imdb-sample"
 calls "--set data.path=data/imdb-sample"
 
