@@ -64,7 +64,7 @@ void add_prepare_command(CLI::App& program) {
   imdb->add_option("--vocabulary", "The model's vocab.txt")->required()->type_name("FILE");
   imdb->add_option("--output", "Directory for the shards; made when missing")->required()->type_name("DIR");
   imdb->add_option("--max-tokens", "Longer reviews are cut to so many tokens")->default_val(defaults.max_tokens);
-  imdb->add_flag("--cased", "Keep capitals and accents: for a cased model");
+  imdb->add_flag("--cased")->description("Keep capitals and accents: for a cased model");
   imdb->add_option("--seed", "Of the order of the reviews")->default_val(defaults.seed);
   imdb->add_option("--shards", "Files a split")->default_val(defaults.shards);
   imdb->add_option("--threads", "Tokenizing threads; 0 means one for each core")->default_val(defaults.threads);

@@ -4,7 +4,8 @@
 #   FEDMPI_IMDB   the publisher's archive aclImdb_v1.tar.gz; tests on real reviews are skipped without it
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-if [[ -n ${FEDMPI_IMDB:-} ]]; then FEDMPI_TEST_IMDB=$(realpath "$FEDMPI_IMDB") && export FEDMPI_TEST_IMDB; fi
+archive=${FEDMPI_IMDB:-}
+if [[ -n $archive ]]; then archive=$(realpath "$archive"); fi
 cd "$root"
 
 die() {
@@ -20,8 +21,8 @@ quietly() {
 section "Installing what is missing"
 cmake/install_dependencies.sh --tests
 data/get_minilm.sh data/minilm
-export FEDMPI_TEST_PYTHON=$root/build/venv/bin/python
-export FEDMPI_TEST_MINILM=$root/data/minilm
+references=("-DFEDMPI_TEST_PYTHON=$root/build/venv/bin/python" "-DFEDMPI_TEST_MINILM=$root/data/minilm"
+  "-DFEDMPI_TEST_IMDB=$archive")
 
 section "Formatting"
 find core data jobs plugins tests \( -name '*.cpp' -o -name '*.hpp' \) -print0 |
@@ -29,7 +30,7 @@ find core data jobs plugins tests \( -name '*.cpp' -o -name '*.hpp' \) -print0 |
   die "the files named above are not formatted: run build/venv/bin/clang-format -i on them"
 
 section "Building (build/dev)"
-quietly cmake --preset dev
+quietly cmake --preset dev "${references[@]}"
 quietly cmake --build --preset dev
 section "Building the unit tests with sanitizers (build/asan)"
 quietly cmake --preset asan

@@ -24,8 +24,8 @@ constexpr const char* tokens = "[UNK]\n[CLS]\n[SEP]\ngood\nbad\n";
 std::vector<Example> examples(const Shard& shard) {
   std::vector<Example> result;
   for (std::int64_t i = 0; i < shard.labels.numel(); ++i) {
-    const at::Tensor row = shard.tokens.slice(0, shard.offsets[i].item<std::int64_t>(),
-                                              shard.offsets[i + 1].item<std::int64_t>());
+    const at::Tensor row =
+        shard.tokens.slice(0, shard.offsets[i].item<std::int64_t>(), shard.offsets[i + 1].item<std::int64_t>());
     const auto* data = row.const_data_ptr<std::int32_t>();
     result.push_back({shard.labels[i].item<std::int64_t>(), {data, data + row.numel()}});
   }
@@ -37,8 +37,11 @@ class PrepareTest : public testing::Test {
   PrepareTest() {
     write_bytes(directory_ / "vocab.txt", tokens);
     write_archive(directory_ / "a.tar.gz", small_reviews());
-    settings_ = {.source = directory_ / "a.tar.gz", .vocabulary = directory_ / "vocab.txt",
-                 .output = directory_ / "out", .threads = 2, .progress = false};
+    settings_ = {.source = directory_ / "a.tar.gz",
+                 .vocabulary = directory_ / "vocab.txt",
+                 .output = directory_ / "out",
+                 .threads = 2,
+                 .progress = false};
   }
 
   // What went wrong; the output must not exist afterwards.
@@ -151,8 +154,7 @@ TEST_F(PrepareTest, SeveralShardsHoldTheSameExamplesInTheSameOrder) {
   settings_.output = directory_ / "parts";
   settings_.shards = 2;
   prepare_imdb(settings_);
-  EXPECT_EQ(output(),
-            (std::vector<std::string>{"test-00000.h5", "test-00001.h5", "train-00000.h5", "train-00001.h5"}));
+  EXPECT_EQ(output(), (std::vector<std::string>{"test-00000.h5", "test-00001.h5", "train-00000.h5", "train-00001.h5"}));
   std::vector<Example> joined;
   for (const auto& path : find_shards(settings_.output, "train")) {
     const auto part = examples(read_shard(path));

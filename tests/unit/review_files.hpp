@@ -16,8 +16,10 @@ using ReviewFiles = std::vector<std::pair<std::string, std::string>>;  // name, 
 
 // The smallest set that has every split and label.
 inline ReviewFiles small_reviews() {
-  return {{"aclImdb/train/pos/0_9.txt", "good good"}, {"aclImdb/train/neg/0_2.txt", "bad"},
-          {"aclImdb/train/neg/1_1.txt", "bad bad bad"}, {"aclImdb/test/pos/5_8.txt", "good"},
+  return {{"aclImdb/train/pos/0_9.txt", "good good"},
+          {"aclImdb/train/neg/0_2.txt", "bad"},
+          {"aclImdb/train/neg/1_1.txt", "bad bad bad"},
+          {"aclImdb/test/pos/5_8.txt", "good"},
           {"aclImdb/test/neg/3_3.txt", "bad good"}};
 }
 

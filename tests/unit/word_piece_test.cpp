@@ -16,7 +16,27 @@ using Ids = std::vector<std::int32_t>;
 
 constexpr const char* tokens =
     "[PAD]\n[UNK]\n[CLS]\n[SEP]\nun\n##aff\n##able\nable\n!\n##!\nthe\n\xE4\xB8\xAD\na\n##a\ncafe\nCafe\n[\n]\nsep\n";
-enum : std::int32_t { PAD, UNK, CLS, SEP, UN, AFF, ABLE, able, MARK, MARK2, THE, ZHONG, A, A2, CAFE, CAFE2, OPEN, CLOSE, sep };
+enum : std::int32_t {
+  PAD,
+  UNK,
+  CLS,
+  SEP,
+  UN,
+  AFF,
+  ABLE,
+  able,
+  MARK,
+  MARK2,
+  THE,
+  ZHONG,
+  A,
+  A2,
+  CAFE,
+  CAFE2,
+  OPEN,
+  CLOSE,
+  sep
+};
 
 class WordPieceTest : public testing::Test {
  protected:
@@ -72,7 +92,10 @@ TEST_F(WordPieceTest, LowerCasesAndStripsAccents) {
 }
 
 TEST_F(WordPieceTest, ControlCharactersVanishFromWithinWords) {
-  EXPECT_EQ(encode(std::string("un\0af\x01" "fab\x7Fle", 12)), (Ids{CLS, UN, AFF, ABLE, SEP}));
+  EXPECT_EQ(encode(std::string("un\0af\x01"
+                               "fab\x7Fle",
+                               12)),
+            (Ids{CLS, UN, AFF, ABLE, SEP}));
   EXPECT_EQ(encode("t\xE2\x80\x8Bhe"), (Ids{CLS, THE, SEP}));
 }
 
@@ -88,7 +111,9 @@ TEST_F(WordPieceTest, IdeographsStandAlone) {
 TEST_F(WordPieceTest, SpecialTokensInATextAreThemselves) {
   EXPECT_EQ(encode("the[SEP]the"), (Ids{CLS, THE, SEP, THE, SEP}));
   EXPECT_EQ(encode("[[PAD]] [sep]"), (Ids{CLS, OPEN, PAD, CLOSE, OPEN, sep, CLOSE, SEP}));
-  EXPECT_EQ(encode("[S\xFF" "EP]"), (Ids{CLS, OPEN, sep, CLOSE, SEP}));
+  EXPECT_EQ(encode("[S\xFF"
+                   "EP]"),
+            (Ids{CLS, OPEN, sep, CLOSE, SEP}));
 }
 
 TEST_F(WordPieceTest, WordsOfOverAHundredCharactersAreUnknown) {
