@@ -19,7 +19,7 @@ std::optional<int> round_of(const std::filesystem::path& path) {
   int round = 0;
   if (!name.starts_with("round_")) return std::nullopt;
   std::from_chars(name.data() + 6, name.data() + name.size(), round);
-  if (checkpoint_path("", round).filename() != name) return std::nullopt;
+  if (round < 0 || checkpoint_path("", round).filename() != name) return std::nullopt;
   return round;
 }
 
