@@ -65,8 +65,8 @@ void multiply(const T* in, std::int64_t rows, const T* weight, std::int64_t out_
 }
 
 template <class T>
-void multiply_back(const T* gradient, std::int64_t rows, const T* weight, std::int64_t out_width,
-                   std::int64_t in_width, T* out) {
+void multiply_back(const T* gradient, std::int64_t rows, const T* weight, std::int64_t out_width, std::int64_t in_width,
+                   T* out) {
   at::Tensor result = matrix(out, rows, in_width);
   at::mm_out(result, matrix(gradient, rows, out_width), matrix(weight, out_width, in_width));
 }
@@ -103,11 +103,11 @@ void release_products() {
   if (has_library_product<T>()) release_library<T>();
 }
 
-#define FEDMPI_INSTANTIATE(T)                                                                                        \
-  template void multiply(const T*, std::int64_t, const T*, std::int64_t, std::int64_t, T*);                          \
-  template void multiply_back(const T*, std::int64_t, const T*, std::int64_t, std::int64_t, T*);                     \
-  template void small_product(std::int64_t, std::int64_t, std::int64_t, const T*, std::int64_t, const T*, std::int64_t, \
-                              float*, std::int64_t, bool);                                                           \
+#define FEDMPI_INSTANTIATE(T)                                                                             \
+  template void multiply(const T*, std::int64_t, const T*, std::int64_t, std::int64_t, T*);               \
+  template void multiply_back(const T*, std::int64_t, const T*, std::int64_t, std::int64_t, T*);          \
+  template void small_product(std::int64_t, std::int64_t, std::int64_t, const T*, std::int64_t, const T*, \
+                              std::int64_t, float*, std::int64_t, bool);                                  \
   template void release_products<T>();
 FEDMPI_INSTANTIATE(float)
 FEDMPI_INSTANTIATE(Bf16)
