@@ -10,9 +10,11 @@
 namespace fedmpi {
 namespace {
 
-#include "vector_attention.inl"
+// clang-format off: the order counts
 #include "vector_math.inl"
 #include "vector_rows.inl"
+#include "vector_attention.inl"
+// clang-format on
 
 template <class T>
 constexpr Kernels<T> table{
