@@ -1,13 +1,17 @@
-// Tokens per second of the transformer's training step on made-up sequences with the lengths of IMDB reviews:
+// Tokens per second of the transformer's training step on made-up sequences with the lengths of IMDB reviews, and
+// a digest of the last gradients, which must not depend on the threads:
 // transformer_step MODEL_DIRECTORY [bf16|float32] [THREADS] [STEPS] [BATCH_SIZE]
-#include "transformer.hpp"
+#include "fedmpi/digest.hpp"
 
-#include <ATen/ops/tensor.h>
+#include "transformer.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <ctime>
 #include <iostream>
+
+#include <ATen/ops/tensor.h>
 
 namespace {
 
@@ -40,23 +44,29 @@ void bench(const std::string& directory, bool bf16, int num_steps, std::int64_t 
   std::vector<Batch> batches;
   for (int i = 0; i < num_steps; ++i) batches.push_back(made_up_batch(random, batch_size, 30000));
   for (const Batch& batch : batches) model.fit(batch, key);
+  std::clock_t processor_time = 0;
   double fit_seconds = 0.0, evaluate_seconds = 0.0;
   std::int64_t num_tokens = 0;
   for (const Batch& batch : batches) {
     num_tokens += batch.tokens.numel();
     const auto start = Clock::now();
+    const std::clock_t processor_start = std::clock();
     gradients.zero_();
     model.values_changed();
     model.fit(batch, derive(key, static_cast<std::uint64_t>(num_tokens)));
     const auto middle = Clock::now();
+    processor_time += std::clock() - processor_start;
     model.evaluate(batch);
     fit_seconds += std::chrono::duration<double>(middle - start).count();
     evaluate_seconds += std::chrono::duration<double>(Clock::now() - middle).count();
   }
   std::cout << (bf16 ? "bf16" : "float32") << ", " << at::get_num_threads() << " threads: fit "
             << static_cast<std::int64_t>(static_cast<double>(num_tokens) / fit_seconds) << " tokens/s ("
-            << 1000.0 * fit_seconds / num_steps << " ms a step of " << num_tokens / num_steps << " tokens), evaluate "
-            << static_cast<std::int64_t>(static_cast<double>(num_tokens) / evaluate_seconds) << " tokens/s\n";
+            << 1000.0 * fit_seconds / num_steps << " ms a step of " << num_tokens / num_steps << " tokens, "
+            << 1000.0 * static_cast<double>(processor_time) / CLOCKS_PER_SEC / num_steps
+            << " ms of processor time), evaluate "
+            << static_cast<std::int64_t>(static_cast<double>(num_tokens) / evaluate_seconds) << " tokens/s; gradients " << digest(gradients)
+            << "\n";
 }
 
 }  // namespace

@@ -4,12 +4,11 @@
 // tensors lie) and OUT.values and OUT.gradients, the flat buffers as raw float32. Without dropout, in float32.
 #include "transformer.hpp"
 
-#include <ATen/ops/tensor.h>
-
 #include <fstream>
 #include <iostream>
 #include <map>
 
+#include <ATen/ops/tensor.h>
 #include <nlohmann/json.hpp>
 
 namespace {
@@ -53,11 +52,11 @@ void probe(const std::string& directory, const std::string& pooling, const std::
   const BatchResult evaluated = model.evaluate(batch);
   const BatchResult fitted = model.fit(batch, random_key(1, Purpose::dropout));
   const at::Tensor logits = model.logits();
-  nlohmann::json result{{"loss", fitted.loss_sum / static_cast<double>(fitted.num_examples)},
-                        {"evaluate_loss", evaluated.loss_sum / static_cast<double>(evaluated.num_examples)},
-                        {"num_correct", fitted.num_correct},
-                        {"logits", std::vector<float>(logits.const_data_ptr<float>(),
-                                                      logits.const_data_ptr<float>() + logits.numel())}};
+  nlohmann::json result{
+      {"loss", fitted.loss_sum / static_cast<double>(fitted.num_examples)},
+      {"evaluate_loss", evaluated.loss_sum / static_cast<double>(evaluated.num_examples)},
+      {"num_correct", fitted.num_correct},
+      {"logits", std::vector<float>(logits.const_data_ptr<float>(), logits.const_data_ptr<float>() + logits.numel())}};
   for (std::size_t i = 0; i < layout.num_tensors(); ++i) {
     result["tensors"][layout.spec(i).name] = {{"shape", layout.spec(i).shape}, {"offset", layout.offset(i)}};
   }

@@ -9,7 +9,9 @@ namespace fedmpi {
 namespace {
 
 // Matrix units work in tiles of 16 rows and 32 columns.
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 constexpr std::int64_t row_tile = 16;
 constexpr std::int64_t key_tile = 32;
 constexpr std::int64_t query_block = panel_width;
@@ -32,18 +34,21 @@ struct Attention<T>::Part {
   std::int64_t head, first_query, num_queries, first_key, num_keys, padded_keys;
 };
 
-// Parts are in order of heads, so that each thread's share holds all sequences, long and short.
+// Each thread gets all sequences, long and short, of its group of heads, and works on a sequence while it is in the
+// cache.
 template <class T>
 template <class Work>
 void Attention<T>::for_each_part(const AttentionInput<T>& in, const Work& work) {
-  scratch_.resize(std::max(scratch_.size(), static_cast<std::size_t>(at::get_num_threads())));
-  at::parallel_for(0, in.num_heads * in.num_sequences(), 1, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t threads = at::get_num_threads(), sequences = in.num_sequences();
+  const std::int64_t group = in.num_heads % threads == 0 ? in.num_heads / threads : 1;
+  scratch_.resize(std::max(scratch_.size(), static_cast<std::size_t>(threads)));
+  at::parallel_for(0, in.num_heads * sequences, 1, [&](std::int64_t begin, std::int64_t end) {
     Scratch& scratch = scratch_[static_cast<std::size_t>(at::get_thread_num())];
     for (std::int64_t i = begin; i < end; ++i) {
-      const auto sequence = static_cast<std::size_t>(i % in.num_sequences());
-      const std::int64_t num_keys = in.key_offsets[sequence + 1] - in.key_offsets[sequence];
-      work(Part{i / in.num_sequences(), in.query_offsets[sequence],
-                in.query_offsets[sequence + 1] - in.query_offsets[sequence], in.key_offsets[sequence], num_keys,
+      const std::int64_t head = i / (group * sequences) * group + i % group;
+      const auto s = static_cast<std::size_t>(i / group % sequences);
+      const std::int64_t num_keys = in.key_offsets[s + 1] - in.key_offsets[s];
+      work(Part{head, in.query_offsets[s], in.query_offsets[s + 1] - in.query_offsets[s], in.key_offsets[s], num_keys,
                 round_up(num_keys, key_tile)},
            scratch);
     }
@@ -53,17 +58,14 @@ void Attention<T>::for_each_part(const AttentionInput<T>& in, const Work& work) 
 
 template <class T>
 void Attention<T>::forward(const AttentionInput<T>& in, T* context, float* log_sums) {
-  for_each_part(in, [&](const Part& part, Scratch& scratch) {
-    forward_part(in, part, scratch, context, log_sums);
-  });
+  for_each_part(in, [&](const Part& part, Scratch& scratch) { forward_part(in, part, scratch, context, log_sums); });
 }
 
 template <class T>
 void Attention<T>::backward(const AttentionInput<T>& in, const T* context, const float* log_sums,
                             const T* context_gradient, T* query_gradient, T* key_gradient, T* value_gradient) {
   for_each_part(in, [&](const Part& part, Scratch& scratch) {
-    backward_part(in, part, scratch, context, log_sums, context_gradient, query_gradient, key_gradient,
-                  value_gradient);
+    backward_part(in, part, scratch, context, log_sums, context_gradient, query_gradient, key_gradient, value_gradient);
   });
 }
 
@@ -73,12 +75,15 @@ void Attention<T>::forward_part(const AttentionInput<T>& in, const Part& part, S
   const Kernels<T>& k = kernels<T>();
   const std::int64_t d = in.head_width, column = part.head * d, padded = part.padded_keys;
   const float scale = 1.0F / std::sqrt(static_cast<float>(d));
+  T* rows_of_keys = scratch.rows.reserve(padded * d);
   T* keys = scratch.keys_transposed.reserve(round_up(padded, panel_width) * d);
   T* values = scratch.values.reserve(padded * d);
-  k.pack_right_transposed(part.num_keys, d, in.keys + part.first_key * in.key_stride + column, in.key_stride,
-                          in.key_bias + column, keys, padded);
-  k.pack_right(part.num_keys, d, in.values + part.first_key * in.key_stride + column, in.key_stride,
-               in.value_bias + column, values, padded);
+  k.pack_left(part.num_keys, d, in.keys + part.first_key * in.key_stride + column, in.key_stride, in.key_bias + column,
+              1.0F, rows_of_keys, padded);
+  k.transpose_panelled(padded, d, rows_of_keys, keys);
+  k.pack_left(part.num_keys, d, in.values + part.first_key * in.key_stride + column, in.key_stride,
+              in.value_bias + column, 1.0F, rows_of_keys, padded);
+  k.interleave(padded, d, rows_of_keys, values);
   T* left = scratch.left.reserve(query_block * d);
   float* scores = scratch.scores.reserve(query_block * padded);
   T* probabilities = scratch.probabilities.reserve(query_block * padded);
@@ -87,7 +92,7 @@ void Attention<T>::forward_part(const AttentionInput<T>& in, const Part& part, S
     const std::int64_t rows = std::min(query_block, part.num_queries - first), row = part.first_query + first;
     const std::int64_t padded_rows = round_up(rows, row_tile);
     k.pack_left(rows, d, in.queries + row * in.query_stride + column, in.query_stride, in.query_bias + column, scale,
-                left);
+                left, padded_rows);
     panel_product(padded_rows, padded, d, left, d, keys, scores, false);
     k.softmax_forward({row, rows, part.num_keys, padded, static_cast<std::uint32_t>(part.head), in.dropout, scores,
                        log_sums + row * in.num_heads + part.head, in.num_heads},
@@ -99,8 +104,8 @@ void Attention<T>::forward_part(const AttentionInput<T>& in, const Part& part, S
 
 template <class T>
 void Attention<T>::backward_part(const AttentionInput<T>& in, const Part& part, Scratch& scratch, const T* context,
-                                 const float* log_sums, const T* context_gradient, T* query_gradient,
-                                 T* key_gradient, T* value_gradient) {
+                                 const float* log_sums, const T* context_gradient, T* query_gradient, T* key_gradient,
+                                 T* value_gradient) {
   const Kernels<T>& k = kernels<T>();
   const std::int64_t d = in.head_width, column = part.head * d, padded = part.padded_keys;
   const std::int64_t panelled = round_up(padded, panel_width);
@@ -109,11 +114,12 @@ void Attention<T>::backward_part(const AttentionInput<T>& in, const Part& part, 
   T* keys = scratch.keys.reserve(padded * d);
   T* keys_transposed = scratch.keys_transposed.reserve(panelled * d);
   T* values_transposed = scratch.values_transposed.reserve(panelled * d);
-  k.pack_right(part.num_keys, d, in.keys + key_at, in.key_stride, in.key_bias + column, keys, padded);
-  k.pack_right_transposed(part.num_keys, d, in.keys + key_at, in.key_stride, in.key_bias + column, keys_transposed,
-                          padded);
-  k.pack_right_transposed(part.num_keys, d, in.values + key_at, in.key_stride, in.value_bias + column,
-                          values_transposed, padded);
+  T* rows_of_keys = scratch.rows.reserve(padded * d);
+  k.pack_left(part.num_keys, d, in.keys + key_at, in.key_stride, in.key_bias + column, 1.0F, rows_of_keys, padded);
+  k.interleave(padded, d, rows_of_keys, keys);
+  k.transpose_panelled(padded, d, rows_of_keys, keys_transposed);
+  k.pack_left(part.num_keys, d, in.values + key_at, in.key_stride, in.value_bias + column, 1.0F, rows_of_keys, padded);
+  k.transpose_panelled(padded, d, rows_of_keys, values_transposed);
   T* left = scratch.left.reserve(query_block * d);
   T* left_transposed = scratch.left_transposed.reserve(query_block * d);
   T* gradient_left = scratch.gradient_left.reserve(query_block * d);
@@ -132,12 +138,10 @@ void Attention<T>::backward_part(const AttentionInput<T>& in, const Part& part, 
     const std::int64_t rows = std::min(query_block, part.num_queries - first), row = part.first_query + first;
     const std::int64_t padded_rows = round_up(rows, row_tile), at = row * in.width() + column;
     const T* query_rows = in.queries + row * in.query_stride + column;
-    k.pack_left(rows, d, query_rows, in.query_stride, in.query_bias + column, scale, left);
-    k.pack_left_transposed(rows, d, query_rows, in.query_stride, in.query_bias + column, scale, left_transposed,
-                           padded_rows);
-    k.pack_left(rows, d, context_gradient + at, in.width(), nullptr, 1.0F, gradient_left);
-    k.pack_left_transposed(rows, d, context_gradient + at, in.width(), nullptr, 1.0F, gradient_transposed,
-                           padded_rows);
+    k.pack_left(rows, d, query_rows, in.query_stride, in.query_bias + column, scale, left, padded_rows);
+    k.transpose(padded_rows, d, left, left_transposed);
+    k.pack_left(rows, d, context_gradient + at, in.width(), nullptr, 1.0F, gradient_left, padded_rows);
+    k.transpose(padded_rows, d, gradient_left, gradient_transposed);
     k.row_products(rows, d, context + at, in.width(), context_gradient + at, in.width(), products);
     panel_product(padded_rows, padded, d, left, d, keys_transposed, scores, false);
     panel_product(padded_rows, padded, d, gradient_left, d, values_transposed, gradient, false);

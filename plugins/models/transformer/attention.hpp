@@ -36,7 +36,7 @@ class Attention {
 
  private:
   struct Scratch {  // of one thread
-    Buffer<T> keys, values, keys_transposed, values_transposed;
+    Buffer<T> rows, keys, values, keys_transposed, values_transposed;
     Buffer<T> left, left_transposed, probabilities, panels, gradient_left, gradient_transposed, gradient_panels;
     Buffer<float> scores, gradient, out, key_sums, value_sums, products;
   };

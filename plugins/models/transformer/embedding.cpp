@@ -33,10 +33,21 @@ void Embedding<T>::forward(const PackedTokens& batch, const float* values, const
     }
   });
   for_each_block(rows, [&](std::int64_t, std::int64_t first, std::int64_t count) {
-    kernels<T>().norm_forward({first, count, width, nullptr, nullptr, {}, dropout, sums + first * width,
-                               values + offsets_.norm_weight, values + offsets_.norm_bias,
-                               static_cast<float>(config_.epsilon), mean + first, inverse + first,
-                               out + first * width, out_product + first * width});
+    kernels<T>().norm_forward({first,
+                               count,
+                               width,
+                               nullptr,
+                               nullptr,
+                               {},
+                               dropout,
+                               sums + first * width,
+                               values + offsets_.norm_weight,
+                               values + offsets_.norm_bias,
+                               static_cast<float>(config_.epsilon),
+                               mean + first,
+                               inverse + first,
+                               out + first * width,
+                               out_product + first * width});
   });
 }
 
@@ -47,10 +58,21 @@ void Embedding<T>::backward(const PackedTokens& batch, const float* values, cons
   float* partial = partial_.reserve(num_blocks(rows) * 2 * width);
   for_each_block(rows, [&](std::int64_t block, std::int64_t first, std::int64_t count) {
     float* sums = partial + block * 2 * width;
-    kernels<T>().norm_backward({first, count, width, gradient + first * width, more_gradient + first * width, {},
-                                dropout, sums_.data() + first * width, mean_.data() + first,
-                                inverse_deviation_.data() + first, values + offsets_.norm_weight, nullptr, sums,
-                                sums + width, nullptr});
+    kernels<T>().norm_backward({first,
+                                count,
+                                width,
+                                gradient + first * width,
+                                more_gradient + first * width,
+                                {},
+                                dropout,
+                                sums_.data() + first * width,
+                                mean_.data() + first,
+                                inverse_deviation_.data() + first,
+                                values + offsets_.norm_weight,
+                                nullptr,
+                                sums,
+                                sums + width,
+                                nullptr});
   });
   add_partial_sums(partial, num_blocks(rows), 2 * width, width, gradients + offsets_.norm_weight);
   add_partial_sums(partial + width, num_blocks(rows), 2 * width, width, gradients + offsets_.norm_bias);

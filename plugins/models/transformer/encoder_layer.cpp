@@ -61,9 +61,21 @@ void EncoderLayer<T>::norm(std::int64_t rows, const float* values, const T* bran
                            float* mean, float* inverse, float* out, T* out_product) const {
   const std::int64_t w = config_.width;
   for_each_block(rows, [&](std::int64_t, std::int64_t first, std::int64_t count) {
-    kernels<T>().norm_forward({first, count, w, branch + first * w, values + bias, dropout, {}, residual + first * w,
-                               values + weight, values + offset, static_cast<float>(config_.epsilon), mean + first,
-                               inverse + first, out + first * w, out_product + first * w});
+    kernels<T>().norm_forward({first,
+                               count,
+                               w,
+                               branch + first * w,
+                               values + bias,
+                               dropout,
+                               {},
+                               residual + first * w,
+                               values + weight,
+                               values + offset,
+                               static_cast<float>(config_.epsilon),
+                               mean + first,
+                               inverse + first,
+                               out + first * w,
+                               out_product + first * w});
   });
 }
 
@@ -105,10 +117,21 @@ void EncoderLayer<T>::norm_back(std::int64_t rows, const float* values, const Dr
   float* partial = scratch.partial.reserve(blocks * 3 * w);
   for_each_block(rows, [&](std::int64_t block, std::int64_t first, std::int64_t count) {
     float* sums = partial + block * 3 * w;
-    kernels<T>().norm_backward({first, count, w, gradient.sum + first * w,
-                                gradient.more == nullptr ? nullptr : gradient.more + first * w, dropout, {},
-                                sum + first * w, mean + first, inverse + first, values + weight,
-                                branch_gradient + first * w, sums, sums + w, sums + 2 * w});
+    kernels<T>().norm_backward({first,
+                                count,
+                                w,
+                                gradient.sum + first * w,
+                                gradient.more == nullptr ? nullptr : gradient.more + first * w,
+                                dropout,
+                                {},
+                                sum + first * w,
+                                mean + first,
+                                inverse + first,
+                                values + weight,
+                                branch_gradient + first * w,
+                                sums,
+                                sums + w,
+                                sums + 2 * w});
   });
   add_partial_sums(partial, blocks, 3 * w, w, gradients + weight);
   add_partial_sums(partial + w, blocks, 3 * w, w, gradients + offset);

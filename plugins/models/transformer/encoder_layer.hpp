@@ -50,7 +50,7 @@ class EncoderLayer {
       : config_{config}, offsets_{offsets}, first_tokens_only_{first_tokens_only} {}
 
   struct Batch {
-    std::span<const std::int64_t> offsets;       // of the sequences' tokens
+    std::span<const std::int64_t> offsets;      // of the sequences' tokens
     std::span<const std::int64_t> row_numbers;  // 0, 1, ..., number of sequences
     std::int64_t num_tokens() const { return offsets.back(); }
     std::int64_t num_sequences() const { return std::ssize(offsets) - 1; }
@@ -84,8 +84,7 @@ class EncoderLayer {
                          LayerScratch<T>& scratch, T* branch_gradient, float* gradients) const;
   void project_back(const Batch& batch, const T* weights, LayerMemory<T>& memory, LayerScratch<T>& scratch,
                     T* input_gradient, float* gradients) const;
-  void add_column_sums(const T* in, std::int64_t rows, std::int64_t width, LayerScratch<T>& scratch,
-                       float* sums) const;
+  void add_column_sums(const T* in, std::int64_t rows, std::int64_t width, LayerScratch<T>& scratch, float* sums) const;
 
   const TransformerConfig& config_;
   LayerOffsets offsets_;

@@ -1,11 +1,10 @@
 #pragma once
 
 #include "config.hpp"
+#include "fedmpi/model.hpp"
 #include "parameters.hpp"
 #include "vector_kernels.hpp"
 #include "workspace.hpp"
-
-#include "fedmpi/model.hpp"
 
 #include <cstdint>
 #include <span>
@@ -22,8 +21,8 @@ class ClassificationHead {
   BatchResult forward(std::span<const std::int64_t> labels, const float* values, const Dropout& dropout,
                       const float* pooled);
   // Of the mean loss; writes the gradient of `pooled`.
-  void backward(std::span<const std::int64_t> labels, const float* values, const float* pooled,
-                float* pooled_gradient, float* gradients);
+  void backward(std::span<const std::int64_t> labels, const float* values, const float* pooled, float* pooled_gradient,
+                float* gradients);
 
   const float* logits() const { return logits_.data(); }
 

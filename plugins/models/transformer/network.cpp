@@ -90,9 +90,7 @@ class NetworkOf final : public Network {
   }
 
  private:
-  const T* weights() {
-    return weights_.get(values_, offsets_.layers.front().qkv_weight, offsets_.layers.back().end);
-  }
+  const T* weights() { return weights_.get(values_, offsets_.layers.front().qkv_weight, offsets_.layers.back().end); }
 
   typename EncoderLayer<T>::Batch layer_batch(const PackedTokens& batch) {
     row_numbers_.resize(static_cast<std::size_t>(batch.num_sequences()) + 1);
@@ -164,16 +162,16 @@ class NetworkOf final : public Network {
     std::size_t i = layers_.size();
     if (pooling_ == Pooling::head) {
       --i;
-      layers_[i].backward(in, values_, weights_now, dropout.layer(i), memory_[i], scratch_,
-                          {pooled_gradient, nullptr}, more, gradients_);
+      layers_[i].backward(in, values_, weights_now, dropout.layer(i), memory_[i], scratch_, {pooled_gradient, nullptr},
+                          more, gradients_);
       spread(batch, pooled_gradient, gradient.sum, true);
       gradient.more = more;
     } else {
       spread(batch, pooled_gradient, gradient.sum, false);
     }
     for (; i > 0; --i, gradient.more = more) {
-      layers_[i - 1].backward(in, values_, weights_now, dropout.layer(i - 1), memory_[i - 1], scratch_, gradient,
-                              more, gradients_);
+      layers_[i - 1].backward(in, values_, weights_now, dropout.layer(i - 1), memory_[i - 1], scratch_, gradient, more,
+                              gradients_);
     }
     embedding_.backward(batch, values_, dropout.embedding(), gradient.sum, more, gradients_);
   }

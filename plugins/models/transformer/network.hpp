@@ -1,9 +1,8 @@
 #pragma once
 
-#include "fedmpi/model.hpp"
-
 #include "embedding.hpp"
 #include "encoder_layer.hpp"
+#include "fedmpi/model.hpp"
 #include "head.hpp"
 
 #include <memory>

@@ -17,17 +17,9 @@ struct Names {
   const char *query, *key, *value, *projection, *attention_norm, *inner, *outer, *output_norm;
   const char* pooler;
 };
-constexpr Names distilbert_names{"distilbert.",
-                                 "transformer.layer.",
-                                 "attention.q_lin",
-                                 "attention.k_lin",
-                                 "attention.v_lin",
-                                 "attention.out_lin",
-                                 "sa_layer_norm",
-                                 "ffn.lin1",
-                                 "ffn.lin2",
-                                 "output_layer_norm",
-                                 "pre_classifier"};
+constexpr Names distilbert_names{"distilbert.",     "transformer.layer.", "attention.q_lin", "attention.k_lin",
+                                 "attention.v_lin", "attention.out_lin",  "sa_layer_norm",   "ffn.lin1",
+                                 "ffn.lin2",        "output_layer_norm",  "pre_classifier"};
 constexpr Names bert_names{"bert.",
                            "encoder.layer.",
                            "attention.self.query",
@@ -40,7 +32,9 @@ constexpr Names bert_names{"bert.",
                            "output.LayerNorm",
                            "bert.pooler.dense"};
 
-const Names& names_of(Family family) { return family == Family::bert ? bert_names : distilbert_names; }
+const Names& names_of(Family family) {
+  return family == Family::bert ? bert_names : distilbert_names;
+}
 
 bool is_head(const std::string& name) {
   return name.starts_with("classifier.") || name.starts_with("pre_classifier.") ||
@@ -115,7 +109,9 @@ class Placement {
   std::vector<TensorSpec> specs_;
 };
 
-std::int64_t offset_of(const Layout& layout, const std::string& name) { return layout.offset(*layout.find(name)); }
+std::int64_t offset_of(const Layout& layout, const std::string& name) {
+  return layout.offset(*layout.find(name));
+}
 
 LayerOffsets layer_offsets(const Layout& layout, const Names& names, const std::string& at, std::int64_t width) {
   const auto offset = [&](const char* part, const char* kind) { return offset_of(layout, at + part + kind); };
@@ -143,8 +139,7 @@ NetworkOffsets network_offsets(const Layout& layout, const TransformerConfig& co
   NetworkOffsets o{};
   o.words = offset_of(layout, embeddings + "word_embeddings.weight");
   o.positions = offset_of(layout, embeddings + "position_embeddings.weight");
-  o.token_types =
-      config.num_token_types > 0 ? offset_of(layout, embeddings + "token_type_embeddings.weight") : -1;
+  o.token_types = config.num_token_types > 0 ? offset_of(layout, embeddings + "token_type_embeddings.weight") : -1;
   o.norm_weight = offset_of(layout, embeddings + "LayerNorm.weight");
   o.norm_bias = offset_of(layout, embeddings + "LayerNorm.bias");
   for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {

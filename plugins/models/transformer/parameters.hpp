@@ -1,9 +1,8 @@
 #pragma once
 
+#include "config.hpp"
 #include "fedmpi/layout.hpp"
 #include "fedmpi/random.hpp"
-
-#include "config.hpp"
 #include "safetensors.hpp"
 
 #include <string>

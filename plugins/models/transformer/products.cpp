@@ -56,35 +56,69 @@ template <class T>
 void release_library() {}
 #endif
 
+// Libraries split a product over threads in ways that change its bits (MKL's float32 and oneDNN's bf16 both do when
+// the sums are long). So products are cut here, in a way that the sizes alone decide, and each piece is computed by one
+// thread. Ranges have at least two elements, because only then parallel_for opens a parallel region, inside which the
+// libraries do not start threads of their own.
+template <class Work>
+void for_each_piece(std::int64_t pieces, std::int64_t size, const Work& work) {
+  at::parallel_for(0, std::max<std::int64_t>(pieces, 2), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t piece = begin; piece < std::min(end, pieces); ++piece) {
+      const std::int64_t first = piece * size / pieces, last = (piece + 1) * size / pieces;
+      if (last > first) work(first, last - first);
+    }
+  });
+}
+
+constexpr std::int64_t weight_pieces = 4;
+
+// Pieces of up to 2048 rows, and of so many that two or four threads share them evenly.
+std::int64_t row_pieces(std::int64_t rows) {
+  return rows < 64 ? 1 : 4 * ((rows + 8191) / 8192);
+}
+
+void add_block(const at::Tensor& gradient, const at::Tensor& in, float* sum, std::int64_t sum_stride, float*) {
+  at::Tensor result = matrix(sum, gradient.size(1), in.size(1), sum_stride);
+  at::addmm_out(result, result, gradient.t(), in);
+}
+
+void add_block(const at::Tensor& gradient, const at::Tensor& in, float* sum, std::int64_t sum_stride, Bf16* scratch) {
+  const std::int64_t rows = gradient.size(1), width = in.size(1);
+  at::Tensor result = matrix(scratch, rows, width);
+  at::mm_out(result, gradient.t(), in);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    kernels<Bf16>().add_to_float(scratch + row * width, sum + row * sum_stride, width);
+  }
+}
+
 }  // namespace
 
 template <class T>
 void multiply(const T* in, std::int64_t rows, const T* weight, std::int64_t out_width, std::int64_t in_width, T* out) {
-  at::Tensor result = matrix(out, rows, out_width);
-  at::mm_out(result, matrix(in, rows, in_width), matrix(weight, out_width, in_width).t());
+  for_each_piece(row_pieces(rows), rows, [&](std::int64_t begin, std::int64_t count) {
+    at::Tensor result = matrix(out + begin * out_width, count, out_width);
+    at::mm_out(result, matrix(in + begin * in_width, count, in_width), matrix(weight, out_width, in_width).t());
+  });
 }
 
 template <class T>
-void multiply_back(const T* gradient, std::int64_t rows, const T* weight, std::int64_t out_width,
-                   std::int64_t in_width, T* out) {
-  at::Tensor result = matrix(out, rows, in_width);
-  at::mm_out(result, matrix(gradient, rows, out_width), matrix(weight, out_width, in_width));
+void multiply_back(const T* gradient, std::int64_t rows, const T* weight, std::int64_t out_width, std::int64_t in_width,
+                   T* out) {
+  for_each_piece(row_pieces(rows), rows, [&](std::int64_t begin, std::int64_t count) {
+    at::Tensor result = matrix(out + begin * in_width, count, in_width);
+    at::mm_out(result, matrix(gradient + begin * out_width, count, out_width), matrix(weight, out_width, in_width));
+  });
 }
 
-template <>
-void add_weight_gradient(const float* gradient, std::int64_t rows, const float* in, std::int64_t out_width,
-                         std::int64_t in_width, float* sum, float*) {
-  at::Tensor result = matrix(sum, out_width, in_width);
-  at::addmm_out(result, result, matrix(gradient, rows, out_width).t(), matrix(in, rows, in_width));
-}
-
-template <>
-void add_weight_gradient(const Bf16* gradient, std::int64_t rows, const Bf16* in, std::int64_t out_width,
-                         std::int64_t in_width, float* sum, Bf16* scratch) {
-  at::Tensor result = matrix(scratch, out_width, in_width);
-  at::mm_out(result, matrix(gradient, rows, out_width).t(), matrix(in, rows, in_width));
-  at::parallel_for(0, out_width, 64, [&](std::int64_t begin, std::int64_t end) {
-    kernels<Bf16>().add_to_float(scratch + begin * in_width, sum + begin * in_width, (end - begin) * in_width);
+template <class T>
+void add_weight_gradient(const T* gradient, std::int64_t rows, const T* in, std::int64_t out_width,
+                         std::int64_t in_width, float* sum, T* scratch) {
+  const bool by_out = out_width >= in_width;
+  for_each_piece(weight_pieces, by_out ? out_width : in_width, [&](std::int64_t begin, std::int64_t count) {
+    const std::int64_t out = by_out ? begin : 0, num_out = by_out ? count : out_width;
+    const std::int64_t first_in = by_out ? 0 : begin, num_in = by_out ? in_width : count;
+    add_block(matrix(gradient + out, rows, num_out, out_width), matrix(in + first_in, rows, num_in, in_width),
+              sum + out * in_width + first_in, in_width, scratch + begin * (by_out ? in_width : out_width));
   });
 }
 
@@ -103,11 +137,12 @@ void release_products() {
   if (has_library_product<T>()) release_library<T>();
 }
 
-#define FEDMPI_INSTANTIATE(T)                                                                                        \
-  template void multiply(const T*, std::int64_t, const T*, std::int64_t, std::int64_t, T*);                          \
-  template void multiply_back(const T*, std::int64_t, const T*, std::int64_t, std::int64_t, T*);                     \
-  template void small_product(std::int64_t, std::int64_t, std::int64_t, const T*, std::int64_t, const T*, std::int64_t, \
-                              float*, std::int64_t, bool);                                                           \
+#define FEDMPI_INSTANTIATE(T)                                                                                  \
+  template void multiply(const T*, std::int64_t, const T*, std::int64_t, std::int64_t, T*);                    \
+  template void add_weight_gradient(const T*, std::int64_t, const T*, std::int64_t, std::int64_t, float*, T*); \
+  template void multiply_back(const T*, std::int64_t, const T*, std::int64_t, std::int64_t, T*);               \
+  template void small_product(std::int64_t, std::int64_t, std::int64_t, const T*, std::int64_t, const T*,      \
+                              std::int64_t, float*, std::int64_t, bool);                                       \
   template void release_products<T>();
 FEDMPI_INSTANTIATE(float)
 FEDMPI_INSTANTIATE(Bf16)

@@ -12,8 +12,8 @@ void multiply(const T* in, std::int64_t rows, const T* weight, std::int64_t out_
 
 // The gradient of `in` from that of `out`: gradient [rows, out_width] * weight.
 template <class T>
-void multiply_back(const T* gradient, std::int64_t rows, const T* weight, std::int64_t out_width,
-                   std::int64_t in_width, T* out);
+void multiply_back(const T* gradient, std::int64_t rows, const T* weight, std::int64_t out_width, std::int64_t in_width,
+                   T* out);
 
 // sum [out_width, in_width] += gradient^T * in. `scratch` has room for as many elements.
 template <class T>

@@ -75,7 +75,9 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_{path
   }
 }
 
-SafetensorsFile::~SafetensorsFile() { ::munmap(const_cast<std::byte*>(bytes_), size_); }
+SafetensorsFile::~SafetensorsFile() {
+  ::munmap(const_cast<std::byte*>(bytes_), size_);
+}
 
 void SafetensorsFile::fail(const std::string& what) const {
   throw FileError(fmt::format("{} {}", path_.string(), what), path_);

@@ -19,7 +19,9 @@ TransformerConfig read_config(const std::filesystem::path& path, const Options& 
 }
 
 NetworkDescription describe(const std::filesystem::path& path, const Options& options) {
-  return {read_config(path, options), {}, options.get<std::int64_t>("num_labels"),
+  return {read_config(path, options),
+          {},
+          options.get<std::int64_t>("num_labels"),
           options.get<std::string>("pooling") == "mean" ? Pooling::mean : Pooling::head};
 }
 
@@ -49,12 +51,15 @@ void Transformer::bind(at::Tensor values, at::Tensor gradients, Precision precis
   network_ = make(description_, values_.const_data_ptr<float>(), gradients_.mutable_data_ptr<float>());
 }
 
-void Transformer::values_changed() { network_->values_changed(); }
+void Transformer::values_changed() {
+  network_->values_changed();
+}
 
 PackedTokens Transformer::check(const Batch& batch) const {
   if (network_ == nullptr) throw std::logic_error("Transformer: fit or evaluate before bind");
   if (!batch.tokens.defined()) {
-    throw UserError("the model 'transformer' needs text, but the dataset has features; choose another model or dataset");
+    throw UserError(
+        "the model 'transformer' needs text, but the dataset has features; choose another model or dataset");
   }
   const PackedTokens packed{
       {batch.tokens.const_data_ptr<std::int32_t>(), static_cast<std::size_t>(batch.tokens.numel())},
@@ -62,15 +67,17 @@ PackedTokens Transformer::check(const Batch& batch) const {
   const TransformerConfig& config = description_.config;
   for (const std::int32_t token : packed.tokens) {
     if (token < 0 || token >= config.vocabulary_size) {
-      throw UserError(fmt::format("token {} is not in the vocabulary of {} words of {}; prepare the data with its vocab.txt",
-                                  token, config.vocabulary_size, path_.string()));
+      throw UserError(
+          fmt::format("token {} is not in the vocabulary of {} words of {}; prepare the data with its vocab.txt", token,
+                      config.vocabulary_size, path_.string()));
     }
   }
   for (std::size_t i = 0; i + 1 < packed.offsets.size(); ++i) {
     const std::int64_t length = packed.offsets[i + 1] - packed.offsets[i];
     if (length < 1 || length > config.max_positions) {
-      throw UserError(fmt::format("an example has {} tokens, but the model in {} takes 1 to {}; truncate when preparing",
-                                  length, path_.string(), config.max_positions));
+      throw UserError(
+          fmt::format("an example has {} tokens, but the model in {} takes 1 to {}; truncate when preparing", length,
+                      path_.string(), config.max_positions));
     }
   }
   for (const std::int64_t label : labels_of(batch)) {

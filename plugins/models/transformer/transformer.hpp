@@ -2,7 +2,6 @@
 
 #include "fedmpi/model.hpp"
 #include "fedmpi/options.hpp"
-
 #include "network.hpp"
 #include "safetensors.hpp"
 

@@ -4,109 +4,134 @@
 template <class T>
 constexpr std::int64_t pair = sizeof(T) == 2 ? 2 : 1;
 
-INLINE float bias_at(const float* bias, std::int64_t i) { return bias == nullptr ? 0.0F : bias[i]; }
+// The two halves of each word: the same columns of two rows.
+INLINE Words pair_words(Floats even, Floats odd) {
+  std::uint16_t bits[2 * lanes];
+  store(reinterpret_cast<Bf16*>(bits), even);
+  store(reinterpret_cast<Bf16*>(bits + lanes), odd);
+  return widen(bits) | widen(bits + lanes) << 16;
+}
+INLINE void store_words(Bf16* p, Words words) {
+  __builtin_memcpy(p, &words, sizeof words);
+}
 
 template <class T>
 void pack_left(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, const float* bias, float scale,
-               T* out) {
-  for (std::int64_t r = 0; r < rows; ++r, in += stride, out += width)
-    for (std::int64_t i = 0; i < width; ++i) set(out[i], (to_float(in[i]) + bias_at(bias, i)) * scale);
+               T* out, std::int64_t padded_rows) {
+  for (std::int64_t r = 0; r < rows; ++r, in += stride, out += width) {
+    std::int64_t i = 0;
+    for (; i + lanes <= width; i += lanes) {
+      Floats v = load(in + i);
+      if (bias != nullptr) v += load(bias + i);
+      store(out + i, v * scale);
+    }
+    for (; i < width; ++i) set(out[i], (to_float(in[i]) + (bias == nullptr ? 0.0F : bias[i])) * scale);
+  }
+  for (std::int64_t i = 0; i < (padded_rows - rows) * width; ++i) set(out[i], 0.0F);
 }
 
 template <class T>
-void pack_left_transposed(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, const float* bias,
-                          float scale, T* out, std::int64_t out_stride) {
-  for (std::int64_t i = 0; i < width; ++i) {
-    for (std::int64_t r = 0; r < rows; ++r)
-      set(out[i * out_stride + r], (to_float(in[r * stride + i]) + bias_at(bias, i)) * scale);
-    for (std::int64_t r = rows; r < out_stride; ++r) set(out[i * out_stride + r], 0.0F);
+void transpose(std::int64_t rows, std::int64_t width, const T* in, T* out) {
+  for (std::int64_t i = 0; i < width; ++i)
+    for (std::int64_t r = 0; r < rows; ++r) out[i * rows + r] = in[r * width + i];
+}
+
+void interleave(std::int64_t rows, std::int64_t width, const float* in, float* out) {
+  __builtin_memcpy(out, in, static_cast<std::size_t>(rows * width) * sizeof(float));
+}
+void interleave(std::int64_t rows, std::int64_t width, const Bf16* in, Bf16* out) {
+  for (std::int64_t r = 0; r < rows; r += 2, in += 2 * width, out += 2 * width) {
+    for (std::int64_t i = 0; i < width; ++i) {
+      out[2 * i] = in[i];
+      out[2 * i + 1] = in[width + i];
+    }
   }
 }
 
+// A row's columns travel in groups of `pair`, as wide as a float.
 template <class T>
-void pack_right(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, const float* bias, T* out,
-                std::int64_t padded_rows) {
-  for (std::int64_t r = 0; r < padded_rows; ++r) {
-    T* to = out + (r / pair<T>)*width * pair<T> + r % pair<T>;
-    for (std::int64_t i = 0; i < width; ++i)
-      set(to[i * pair<T>], r < rows ? to_float(in[r * stride + i]) + bias_at(bias, i) : 0.0F);
+void transpose_panelled(std::int64_t rows, std::int64_t width, const T* in, T* out) {
+  const std::int64_t words = width / pair<T>;
+  for (std::int64_t first = 0; first < rows; first += panel_width, out += panel_width * width) {
+    const std::int64_t count = rows - first < panel_width ? rows - first : panel_width;
+    for (std::int64_t i = 0; i < words; ++i)
+      for (std::int64_t r = 0; r < count; ++r)
+        __builtin_memcpy(out + (i * panel_width + r) * pair<T>, in + (first + r) * width + i * pair<T>, sizeof(float));
   }
-}
-
-template <class T>
-void pack_right_transposed(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, const float* bias,
-                           T* out, std::int64_t padded_rows) {
-  for (std::int64_t r = 0; r < padded_rows; ++r) {
-    T* to = out + (r / panel_width) * panel_width * width + (r % panel_width) * pair<T>;
-    for (std::int64_t i = 0; i < width; ++i)
-      set(to[(i / pair<T>)*panel_width * pair<T> + i % pair<T>],
-          r < rows ? to_float(in[r * stride + i]) + bias_at(bias, i) : 0.0F);
-  }
-}
-
-// `valid` of the lanes of a vector; the rest becomes `other`.
-INLINE Floats keep_first(Floats v, std::int64_t valid, float other) {
-  Ints index;
-  for (std::int64_t i = 0; i < lanes; ++i) index[i] = static_cast<std::int32_t>(i);
-  return index < static_cast<std::int32_t>(valid) ? v : all(other);
 }
 
 template <class T>
 void softmax_forward(const Softmax<T>& a, T* probabilities) {
   for (std::int64_t row = 0; row < a.num_rows; ++row) {
-    const float* scores = a.scores + row * a.stride;
+    float* scores = a.scores + row * a.stride;
     T* out = probabilities + row * a.stride;
-    Floats top = all(-3.0e38F);
-    for (std::int64_t i = 0; i < a.num_keys; i += lanes)
-      top = maximum(top, keep_first(load(scores + i), a.num_keys - i, -3.0e38F));
+    for (std::int64_t i = a.num_keys; i < a.stride; ++i) scores[i] = -1.0e30F;
+    Floats top = all(-1.0e30F), total{};
+    for (std::int64_t i = 0; i < a.stride; i += lanes) top = maximum(top, load(scores + i));
     const float highest = largest(top);
-    Floats total{};
-    for (std::int64_t i = 0; i < a.num_keys; i += lanes)
-      total += keep_first(exponential(load(scores + i) - highest), a.num_keys - i, 0.0F);
-    const float log_sum = highest + __builtin_logf(sum(total));
-    a.log_sums[row * a.log_sums_stride] = log_sum;
-    Mask mask{a.dropout, static_cast<std::uint64_t>(a.first_row + row), a.plane, {}};
     for (std::int64_t i = 0; i < a.stride; i += lanes) {
-      Floats p = keep_first(exponential(load(scores + i) - log_sum), a.num_keys - i, 0.0F);
-      if (a.dropout.threshold != 0) p = p * mask_at(mask, i);
-      store(out + i, p);
+      const Floats e = exponential(load(scores + i) - highest);
+      store(scores + i, e);
+      total += e;
     }
-  }
-}
-
-// A vector of a row, into its panel.
-template <class T>
-INLINE void store_panelled(T* panels, std::int64_t panel_rows, std::int64_t row, std::int64_t column, Floats v) {
-  T* to = panels + (column / panel_width) * panel_width * panel_rows + (row / pair<T>)*panel_width * pair<T> +
-          (column % panel_width) * pair<T> + row % pair<T>;
-  if constexpr (pair<T> == 1) {
-    store(to, v);
-  } else {
-    T values[lanes];
-    store(values, v);
-    for (std::int64_t i = 0; i < lanes; ++i) to[i * pair<T>] = values[i];
-  }
-}
-
-template <class T>
-void softmax_backward(const Softmax<T>& a, const float* gradient, const float* products, T* panelled_probabilities,
-                      T* scores_gradient, T* panelled_scores_gradient, std::int64_t panel_rows) {
-  for (std::int64_t row = 0; row < panel_rows; ++row) {
-    const bool real = row < a.num_rows;
-    const std::int64_t at = row * a.stride;
-    const float log_sum = real ? a.log_sums[row * a.log_sums_stride] : 0.0F, row_product = real ? products[row] : 0.0F;
+    const float sum_of_all = sum(total);
+    a.log_sums[row * a.log_sums_stride] = highest + __builtin_logf(sum_of_all);
+    const float inverse = 1.0F / sum_of_all;
+    if (a.dropout.threshold == 0) {
+      for (std::int64_t i = 0; i < a.stride; i += lanes) store(out + i, load(scores + i) * inverse);
+      continue;
+    }
     Mask mask{a.dropout, static_cast<std::uint64_t>(a.first_row + row), a.plane, {}};
-    for (std::int64_t i = 0; i < a.stride; i += lanes) {
-      Floats dropped{}, change{};
-      if (real) {
-        const Floats p = keep_first(exponential(load(a.scores + at + i) - log_sum), a.num_keys - i, 0.0F);
-        const Floats factor = a.dropout.threshold != 0 ? mask_at(mask, i) : all(1.0F);
-        dropped = p * factor;
-        change = p * (load(gradient + at + i) * factor - row_product);
-        store(scores_gradient + at + i, change);
-      }
-      store_panelled(panelled_probabilities, panel_rows, row, i, dropped);
-      store_panelled(panelled_scores_gradient, panel_rows, row, i, change);
+    for (std::int64_t i = 0; i < a.stride; i += lanes) store(out + i, load(scores + i) * inverse * mask_at(mask, i));
+  }
+}
+
+// In place: from scores and the gradients of the dropped probabilities to the gradients of the scores and the dropped
+// probabilities.
+template <class T>
+INLINE void softmax_gradient_row(const Softmax<T>& a, std::int64_t row, float* gradient, float row_product) {
+  float* scores = a.scores + row * a.stride;
+  gradient += row * a.stride;
+  for (std::int64_t i = a.num_keys; i < a.stride; ++i) scores[i] = -1.0e30F;
+  const float log_sum = a.log_sums[row * a.log_sums_stride];
+  Mask mask{a.dropout, static_cast<std::uint64_t>(a.first_row + row), a.plane, {}};
+  for (std::int64_t i = 0; i < a.stride; i += lanes) {
+    const Floats p = exponential(load(scores + i) - log_sum);
+    const Floats factor = a.dropout.threshold == 0 ? all(1.0F) : mask_at(mask, i);
+    store(scores + i, p * (load(gradient + i) * factor - row_product));
+    store(gradient + i, p * factor);
+  }
+}
+
+// Rows of float32, to panels.
+INLINE void panel_rows(const float* in, std::int64_t stride, std::int64_t num_rows, std::int64_t row,
+                       std::int64_t column, float* to) {
+  for (std::int64_t i = 0; i < panel_width && column + i < stride; i += lanes)
+    store(to + i, row < num_rows ? load(in + row * stride + column + i) : Floats{});
+}
+INLINE void panel_rows(const float* in, std::int64_t stride, std::int64_t num_rows, std::int64_t row,
+                       std::int64_t column, Bf16* to) {
+  const float* even = in + row * stride + column;
+  for (std::int64_t i = 0; i < panel_width && column + i < stride; i += lanes) {
+    const Floats first = row < num_rows ? load(even + i) : Floats{};
+    const Floats second = row + 1 < num_rows ? load(even + stride + i) : Floats{};
+    store_words(to + 2 * i, pair_words(first, second));
+  }
+}
+
+template <class T>
+void softmax_backward(const Softmax<T>& a, float* gradient, const float* products, T* panelled_probabilities,
+                      T* scores_gradient, T* panelled_scores_gradient, std::int64_t padded_rows) {
+  for (std::int64_t first = 0; first < padded_rows; first += pair<T>) {
+    for (std::int64_t row = first; row < first + pair<T> && row < a.num_rows; ++row) {
+      softmax_gradient_row(a, row, gradient, products[row]);
+      for (std::int64_t i = 0; i < a.stride; i += lanes)
+        store(scores_gradient + row * a.stride + i, load(a.scores + row * a.stride + i));
+    }
+    for (std::int64_t column = 0; column < a.stride; column += panel_width) {
+      const std::int64_t to = column * padded_rows + first * panel_width;
+      panel_rows(gradient, a.stride, a.num_rows, first, column, panelled_probabilities + to);
+      panel_rows(a.scores, a.stride, a.num_rows, first, column, panelled_scores_gradient + to);
     }
   }
 }
@@ -115,17 +140,22 @@ template <class T>
 void row_products(std::int64_t rows, std::int64_t width, const T* a, std::int64_t a_stride, const T* b,
                   std::int64_t b_stride, float* sums) {
   for (std::int64_t r = 0; r < rows; ++r, a += a_stride, b += b_stride) {
-    float total = 0.0F;
-    for (std::int64_t i = 0; i < width; ++i) total += to_float(a[i]) * to_float(b[i]);
-    sums[r] = total;
+    Floats total{};
+    std::int64_t i = 0;
+    for (; i + lanes <= width; i += lanes) total += load(a + i) * load(b + i);
+    sums[r] = sum(total);
+    for (; i < width; ++i) sums[r] += to_float(a[i]) * to_float(b[i]);
   }
 }
 
 template <class T>
 void store_rows(std::int64_t rows, std::int64_t width, const float* in, std::int64_t in_stride, float scale, T* out,
                 std::int64_t out_stride) {
-  for (std::int64_t r = 0; r < rows; ++r, in += in_stride, out += out_stride)
-    for (std::int64_t i = 0; i < width; ++i) set(out[i], in[i] * scale);
+  for (std::int64_t r = 0; r < rows; ++r, in += in_stride, out += out_stride) {
+    std::int64_t i = 0;
+    for (; i + lanes <= width; i += lanes) store(out + i, load(in + i) * scale);
+    for (; i < width; ++i) set(out[i], in[i] * scale);
+  }
 }
 
 template <class T>

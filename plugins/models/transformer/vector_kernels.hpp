@@ -50,8 +50,8 @@ struct Softmax {
   std::int64_t first_row, num_rows, num_keys, stride;  // columns from num_keys to stride are made zero
   std::uint32_t plane;
   Dropout dropout;
-  const float* scores;     // [num_rows, stride]
-  float* log_sums;         // of row r at [r * log_sums_stride], written by the forward, read by the backward
+  float* scores;    // [num_rows, stride], used up
+  float* log_sums;  // of row r at [r * log_sums_stride], written by the forward, read by the backward
   std::int64_t log_sums_stride;
 };
 
@@ -77,27 +77,22 @@ struct Kernels {
   void (*dropout_mask)(const Dropout& dropout, std::int64_t rows, std::int64_t width, float* mask);
   void (*column_sums)(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, float* sums);
 
-  // [rows, width] + bias, times scale, as a left operand [rows, width].
+  // [rows, width] + bias, times scale, as a left operand [padded_rows, width], zero from `rows` on.
   void (*pack_left)(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, const float* bias,
-                    float scale, T* out);
-  // Its transpose as a left operand [width, out_stride], zero from `rows` on.
-  void (*pack_left_transposed)(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride,
-                               const float* bias, float scale, T* out, std::int64_t out_stride);
-  // An interleaved right operand [padded_rows, width], zero from `rows` on.
-  void (*pack_right)(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, const float* bias,
-                     T* out, std::int64_t padded_rows);
-  // The transpose as a panelled right operand [width, padded_rows].
-  void (*pack_right_transposed)(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride,
-                                const float* bias, T* out, std::int64_t padded_rows);
+                    float scale, T* out, std::int64_t padded_rows);
+  // Of a left operand [rows, width]: the transpose as another one; itself as an interleaved right operand; the
+  // transpose as a panelled right operand.
+  void (*transpose)(std::int64_t rows, std::int64_t width, const T* in, T* out);
+  void (*interleave)(std::int64_t rows, std::int64_t width, const T* in, T* out);
+  void (*transpose_panelled)(std::int64_t rows, std::int64_t width, const T* in, T* out);
 
   // probabilities [num_rows, stride]
   void (*softmax_forward)(const Softmax<T>&, T* probabilities);
-  // From the gradients of the dropped probabilities [num_rows, stride] and, for each row, the scalar product of
-  // output and output gradient: the dropped probabilities, panelled [padded num_rows, stride], and the gradients of
-  // the scores, both as they are [num_rows, stride] and panelled. Panels have `panel_rows` rows, zero beyond num_rows.
-  void (*softmax_backward)(const Softmax<T>&, const float* gradient, const float* row_products,
-                           T* panelled_probabilities, T* scores_gradient, T* panelled_scores_gradient,
-                           std::int64_t panel_rows);
+  // From the gradients of the dropped probabilities [num_rows, stride] (used up) and, for each row, the scalar product
+  // of output and output gradient: the dropped probabilities, panelled, and the gradients of the scores, as they are
+  // [num_rows, stride] and panelled. Panels have `padded_rows` rows, zero beyond num_rows.
+  void (*softmax_backward)(const Softmax<T>&, float* gradient, const float* row_products, T* panelled_probabilities,
+                           T* scores_gradient, T* panelled_scores_gradient, std::int64_t padded_rows);
   // sums[r] = sum of a[r, :] * b[r, :]
   void (*row_products)(std::int64_t rows, std::int64_t width, const T* a, std::int64_t a_stride, const T* b,
                        std::int64_t b_stride, float* sums);

@@ -5,6 +5,7 @@ constexpr std::int64_t lanes = FEDMPI_LANES;
 typedef float Floats __attribute__((vector_size(4 * FEDMPI_LANES)));
 typedef std::int32_t Ints __attribute__((vector_size(4 * FEDMPI_LANES)));
 typedef std::uint32_t Words __attribute__((vector_size(4 * FEDMPI_LANES)));
+typedef std::uint64_t Longs __attribute__((vector_size(4 * FEDMPI_LANES)));
 typedef std::uint16_t Halves __attribute__((vector_size(2 * FEDMPI_LANES)));
 
 #define INLINE static inline __attribute__((always_inline))
@@ -15,7 +16,9 @@ INLINE To bits_of(From from) {
   __builtin_memcpy(&to, &from, sizeof to);
   return to;
 }
-INLINE Floats all(float value) { return value - Floats{}; }
+INLINE Floats all(float value) {
+  return value - Floats{};
+}
 INLINE Floats load(const float* p) {
   Floats v;
   __builtin_memcpy(&v, p, sizeof v);
@@ -26,8 +29,12 @@ INLINE Words widen(const std::uint16_t* p) {
   __builtin_memcpy(&h, p, sizeof h);
   return __builtin_convertvector(h, Words);
 }
-INLINE Floats load(const Bf16* p) { return bits_of<Floats>(widen(&p->bits) << 16); }
-INLINE void store(float* p, Floats v) { __builtin_memcpy(p, &v, sizeof v); }
+INLINE Floats load(const Bf16* p) {
+  return bits_of<Floats>(widen(&p->bits) << 16);
+}
+INLINE void store(float* p, Floats v) {
+  __builtin_memcpy(p, &v, sizeof v);
+}
 INLINE void store(Bf16* p, Floats v) {
 #if defined(__AVX512BF16__)
   const __m256bh h = _mm512_cvtneps_pbh(v);
@@ -39,9 +46,15 @@ INLINE void store(Bf16* p, Floats v) {
   __builtin_memcpy(p, &h, sizeof h);
 #endif
 }
-INLINE float to_float(float x) { return x; }
-INLINE float to_float(Bf16 x) { return bits_of<float>(static_cast<std::uint32_t>(x.bits) << 16); }
-INLINE void set(float& to, float x) { to = x; }
+INLINE float to_float(float x) {
+  return x;
+}
+INLINE float to_float(Bf16 x) {
+  return bits_of<float>(static_cast<std::uint32_t>(x.bits) << 16);
+}
+INLINE void set(float& to, float x) {
+  to = x;
+}
 INLINE void set(Bf16& to, float x) {
   const auto w = bits_of<std::uint32_t>(x);
   to.bits = static_cast<std::uint16_t>((w + 0x7fffU + ((w >> 16) & 1U)) >> 16);
@@ -60,8 +73,12 @@ INLINE float largest(Floats v) {
     for (std::int64_t i = 0; i < half; ++i) s[i] = s[i] > s[i + half] ? s[i] : s[i + half];
   return s[0];
 }
-INLINE Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
-INLINE Floats minimum(Floats a, Floats b) { return a < b ? a : b; }
+INLINE Floats maximum(Floats a, Floats b) {
+  return a > b ? a : b;
+}
+INLINE Floats minimum(Floats a, Floats b) {
+  return a < b ? a : b;
+}
 
 // exp by Cody and Waite's reduction and a polynomial; within 2 ulp, 0 below -87.3. x at most 88.
 INLINE Floats exponential(Floats x) {
@@ -103,25 +120,36 @@ INLINE Floats error_function(Floats x) {
   return x * p / q;
 }
 
-// The high and low words of x * m.
-INLINE void multiply(Words x, std::uint32_t m, Words& high, Words& low) {
+// The products of the low words of x by m.
+INLINE Longs multiply_low_words(Longs x, std::uint32_t m) {
 #if defined(__AVX512F__)
-  const __m512i a = bits_of<__m512i>(x), b = _mm512_set1_epi32(static_cast<int>(m));
-  const __m512i even = _mm512_mul_epu32(a, b), odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), b);
-  high = bits_of<Words>(_mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 32), odd));
-  low = bits_of<Words>(_mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64(odd, 32)));
+  return bits_of<Longs>(_mm512_mul_epu32(bits_of<__m512i>(x), _mm512_set1_epi32(static_cast<int>(m))));
 #elif defined(__AVX2__)
-  const __m256i a = bits_of<__m256i>(x), b = _mm256_set1_epi32(static_cast<int>(m));
-  const __m256i even = _mm256_mul_epu32(a, b), odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), b);
-  high = bits_of<Words>(_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA));
-  low = bits_of<Words>(_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA));
+  return bits_of<Longs>(_mm256_mul_epu32(bits_of<__m256i>(x), _mm256_set1_epi32(static_cast<int>(m))));
 #else
-  for (std::int64_t i = 0; i < lanes; ++i) {
-    const std::uint64_t product = static_cast<std::uint64_t>(x[i]) * m;
-    high[i] = static_cast<std::uint32_t>(product >> 32);
-    low[i] = static_cast<std::uint32_t>(product);
-  }
+  return (x & 0xffffffffU) * m;
 #endif
+}
+
+// The low words of each array element are the words of Philox4x32-10 at the counters {first + step * i, row, plane};
+// what is above them is of no meaning.
+struct PhiloxWords {
+  Longs words[4];
+};
+INLINE PhiloxWords philox_words(std::uint64_t key, std::uint64_t row, std::uint32_t plane, std::uint32_t first,
+                                std::uint32_t step) {
+  Longs c0{};
+  for (std::int64_t i = 0; i < lanes / 2; ++i) c0[i] = first + step * static_cast<std::uint32_t>(i);
+  Longs c1 = Longs{} + row, c2 = Longs{} + (row >> 32), c3 = Longs{} + plane;
+  auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9U, k1 += 0xBB67AE85U) {
+    const Longs product0 = multiply_low_words(c0, 0xD2511F53U), product1 = multiply_low_words(c2, 0xCD9E8D57U);
+    c0 = (product1 >> 32) ^ c1 ^ k0;
+    c1 = product1;
+    c2 = (product0 >> 32) ^ c3 ^ k1;
+    c3 = product0;
+  }
+  return {{c0, c1, c2, c3}};
 }
 
 constexpr std::int64_t chunk_size = 128;
@@ -130,24 +158,13 @@ constexpr std::int64_t chunk_size = 128;
 INLINE void random_chunk(std::uint64_t key, std::uint64_t row, std::uint32_t plane, std::int64_t chunk,
                          std::uint16_t* out) {
   for (std::int64_t first = 0; first < 16; first += lanes) {
-    Words c0{};
-    for (std::int64_t i = 0; i < lanes; ++i) c0[i] = static_cast<std::uint32_t>(chunk * 16 + first + i);
-    Words c1 = Words{} + static_cast<std::uint32_t>(row), c2 = Words{} + static_cast<std::uint32_t>(row >> 32);
-    Words c3 = Words{} + plane;
-    auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
-    for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9U, k1 += 0xBB67AE85U) {
-      Words high0, low0, high1, low1;
-      multiply(c0, 0xD2511F53U, high0, low0);
-      multiply(c2, 0xCD9E8D57U, high1, low1);
-      c0 = high1 ^ c1 ^ k0;
-      c1 = low1;
-      c2 = high0 ^ c3 ^ k1;
-      c3 = low0;
-    }
-    const Words words[4] = {c0, c1, c2, c3};
+    const auto counter = static_cast<std::uint32_t>(chunk * 16 + first);
+    const PhiloxWords even = philox_words(key, row, plane, counter, 2);
+    const PhiloxWords odd = philox_words(key, row, plane, counter + 1, 2);
     for (int k = 0; k < 4; ++k) {
-      const Halves low = __builtin_convertvector(words[k] & 0xffffU, Halves);
-      const Halves high = __builtin_convertvector(words[k] >> 16, Halves);
+      const Words word = bits_of<Words>((even.words[k] & 0xffffffffU) | odd.words[k] << 32);
+      const Halves low = __builtin_convertvector(word & 0xffffU, Halves);
+      const Halves high = __builtin_convertvector(word >> 16, Halves);
       __builtin_memcpy(out + k * 16 + first, &low, sizeof low);
       __builtin_memcpy(out + 64 + k * 16 + first, &high, sizeof high);
     }

@@ -145,7 +145,6 @@ void column_sums(std::int64_t rows, std::int64_t width, const T* in, std::int64_
     for (std::int64_t i = 0; i < width; i += lanes) store(sums + i, load(sums + i) + load(in + i));
 }
 
-void numbers_of_row(std::uint64_t key, std::uint64_t row, std::uint32_t plane, std::int64_t size,
-                    std::uint16_t* out) {
+void numbers_of_row(std::uint64_t key, std::uint64_t row, std::uint32_t plane, std::int64_t size, std::uint16_t* out) {
   for (std::int64_t i = 0; i < size; i += chunk_size) random_chunk(key, row, plane, i / chunk_size, out + i);
 }

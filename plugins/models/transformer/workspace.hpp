@@ -46,7 +46,9 @@ class Buffer {
 // Rows are worked on, and sums over rows taken, in blocks of this size whatever the number of threads.
 inline constexpr std::int64_t block_rows = 64;
 
-inline std::int64_t num_blocks(std::int64_t rows) { return (rows + block_rows - 1) / block_rows; }
+inline std::int64_t num_blocks(std::int64_t rows) {
+  return (rows + block_rows - 1) / block_rows;
+}
 
 // work(block, first row, number of rows), in parallel.
 template <class Work>
