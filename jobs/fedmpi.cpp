@@ -1,6 +1,7 @@
 #include "fedmpi/communicator.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/log.hpp"
+#include "fedmpi/options.hpp"
 #include "plugins_command.hpp"
 #include "prepare_command.hpp"
 #include "run_command.hpp"
@@ -9,9 +10,12 @@
 #include <cstdlib>
 #include <exception>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace {
 
@@ -29,6 +33,25 @@ void complain(const std::string& message) {
   fmt::print(stderr, "fedmpi: {}\n", message);
 }
 
+struct VerbError final : CLI::ParseError {
+  explicit VerbError(std::string message) : ParseError("VerbError", std::move(message), CLI::ExitCodes::ExtrasError) {}
+};
+
+// CLI11's own sentence for an unknown verb does not name it.
+void check_verb(const CLI::App& program) {
+  if (!program.get_subcommands().empty()) return;
+  std::vector<std::string> verbs;
+  for (const CLI::App* verb : program.get_subcommands({})) verbs.push_back(verb->get_name());
+  const auto words = program.remaining();
+  std::string message = fmt::format("give one of the verbs {}", fmt::join(verbs, ", "));
+  if (!words.empty()) {
+    const std::string near = nearest(words.front(), verbs);
+    message = fmt::format("there is no verb '{}'{}", words.front(),
+                          near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+  }
+  throw VerbError(message);
+}
+
 }  // namespace
 
 // Exit status: 0 the work was done; 2 a user's mistake, nothing was written; 1 anything else.
@@ -36,13 +59,14 @@ int main(int argc, char** argv) {
   // A thread's uncaught exception, or one from a noexcept function, must not leave other ranks waiting.
   std::set_terminate([] { MpiSession::abort(1); });
   CLI::App program("Federated learning as an MPI job", "fedmpi");
-  program.require_subcommand(1);
+  program.allow_extras();
   program.set_version_flag("--version", "fedmpi " FEDMPI_VERSION);
   try {
     add_run_command(program, argc, argv);
     add_prepare_command(program);
     add_plugins_command(program);
     program.parse(argc, argv);
+    check_verb(program);
     return 0;
   } catch (const CLI::Success& help) {
     return launcher_rank() == 0 ? program.exit(help) : 0;
@@ -56,7 +80,7 @@ int main(int argc, char** argv) {
     complain(error.what());
     MpiSession::abort(2);
   } catch (const std::exception& error) {
-    complain(fmt::format("rank {}: {}", launcher_rank(), error.what()));
+    complain(fmt::format("rank {}: {}", launcher_rank(), one_line(error)));
     MpiSession::abort(1);
   }
 }

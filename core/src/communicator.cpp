@@ -153,9 +153,9 @@ void agree(Communicator& communicator, const std::function<void()>& work) {
   try {
     work();
   } catch (const UserError& error) {
-    vote = std::string("1") + error.what();
+    vote = "1" + one_line(error);
   } catch (const std::exception& error) {
-    vote = std::string("2") + error.what();
+    vote = "2" + one_line(error);
   }
   for (const std::string& other : communicator.all_gather(vote))
     if (other[0] != '0') throw AgreedError(other.substr(1), other[0] == '1');

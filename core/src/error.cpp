@@ -1,6 +1,9 @@
 #include "fedmpi/error.hpp"
 
+#include <algorithm>
 #include <utility>
+
+#include <c10/util/Exception.h>
 
 namespace fedmpi {
 
@@ -21,5 +24,12 @@ PluginError::~PluginError() = default;
 
 ClientError::ClientError(const std::string& message, int client_) : Error{message}, client{client_} {}
 ClientError::~ClientError() = default;
+
+std::string one_line(const std::exception& error) {
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  std::string message = torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  return message;
+}
 
 }  // namespace fedmpi

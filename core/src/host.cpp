@@ -1,8 +1,6 @@
 #include "host.hpp"
 
-#include <algorithm>
-
-#include <c10/util/Exception.h>
+#include "fedmpi/error.hpp"
 
 namespace fedmpi {
 
@@ -37,13 +35,6 @@ std::vector<BlockResult> Host::evaluate(std::span<const EvaluationBlock> blocks,
     results.push_back({static_cast<std::int64_t>(block),
                        experiment_.model->evaluate(experiment_.dataset->batch(Split::test, blocks[block].examples))});
   return results;
-}
-
-std::string one_line(const std::exception& error) {
-  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-  std::string message = torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
-  std::replace(message.begin(), message.end(), '\n', ' ');
-  return message;
 }
 
 }  // namespace fedmpi

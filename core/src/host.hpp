@@ -52,7 +52,4 @@ class FEDMPI_API Host {
   FixedPointSum sum_;
 };
 
-// An exception's message without a library's stack trace, on one line.
-FEDMPI_API std::string one_line(const std::exception& error);
-
 }  // namespace fedmpi

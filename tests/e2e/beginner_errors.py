@@ -112,7 +112,7 @@ def write_model(directory):
     """A DistilBERT of one layer, eight wide: config.json, vocab.txt and a safetensors file of small numbers."""
     directory.mkdir()
     write_vocabulary(directory / "vocab.txt", WORDS)
-    width, hidden, positions = 8, 16, 64
+    width, hidden, positions = 16, 32, 64
     (directory / "config.json").write_text(json.dumps({
         "model_type": "distilbert", "architectures": ["DistilBertForSequenceClassification"], "activation": "gelu",
         "dim": width, "hidden_dim": hidden, "n_heads": 2, "n_layers": 1, "vocab_size": len(WORDS),

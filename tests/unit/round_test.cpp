@@ -126,7 +126,7 @@ TEST(Round, AFailingClientLeavesNoTrace) {
 }
 
 TEST(Round, AnExplodingLossIsAFailure) {
-  Experiment experiment = make_experiment({"training.learning_rate=1e30", "training.local_epochs=3"});
+  Experiment experiment = make_experiment({"training.learning_rate=1e38", "training.local_epochs=3"});
   const Partition partition = make_partition(experiment.job, *experiment.dataset);
   Host host(experiment, partition);
   const at::Tensor global = at::zeros({experiment.model->layout().size()});

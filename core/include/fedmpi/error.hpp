@@ -57,4 +57,7 @@ class FEDMPI_API ClientError : public Error {
   int client;
 };
 
+// An exception's message without a library's stack trace, on one line.
+FEDMPI_API std::string one_line(const std::exception& error);
+
 }  // namespace fedmpi
