@@ -1,1 +1,62 @@
-int main() { return 0; }
+#include "fedmpi/communicator.hpp"
+#include "fedmpi/error.hpp"
+#include "fedmpi/log.hpp"
+#include "plugins_command.hpp"
+#include "prepare_command.hpp"
+#include "run_command.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+namespace {
+
+using namespace fedmpi;
+
+// The rank the launcher gave this process, before MPI is initialised.
+int launcher_rank() {
+  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
+    if (const char* rank = std::getenv(variable)) return std::atoi(rank);
+  return 0;
+}
+
+void complain(const std::string& message) {
+  close_log();
+  fmt::print(stderr, "fedmpi: {}\n", message);
+}
+
+}  // namespace
+
+// Exit status: 0 the work was done; 2 a user's mistake, nothing was written; 1 anything else.
+int main(int argc, char** argv) {
+  // A thread's uncaught exception, or one from a noexcept function, must not leave other ranks waiting.
+  std::set_terminate([] { MpiSession::abort(1); });
+  CLI::App program("Federated learning as an MPI job", "fedmpi");
+  program.require_subcommand(1);
+  program.set_version_flag("--version", "fedmpi " FEDMPI_VERSION);
+  try {
+    add_run_command(program, argc, argv);
+    add_prepare_command(program);
+    add_plugins_command(program);
+    program.parse(argc, argv);
+    return 0;
+  } catch (const CLI::Success& help) {
+    return launcher_rank() == 0 ? program.exit(help) : 0;
+  } catch (const CLI::ParseError& error) {
+    if (launcher_rank() == 0) complain(fmt::format("{}: see fedmpi --help", error.what()));
+    return 2;
+  } catch (const AgreedError& error) {
+    if (launcher_rank() == 0) complain(error.what());
+    return error.is_user_error ? 2 : 1;
+  } catch (const UserError& error) {
+    complain(error.what());
+    MpiSession::abort(2);
+  } catch (const std::exception& error) {
+    complain(fmt::format("rank {}: {}", launcher_rank(), error.what()));
+    MpiSession::abort(1);
+  }
+}

@@ -1,1 +1,159 @@
-namespace fedmpi {}
+#include "fedmpi/checkpoint.hpp"
+
+#include "checkpoint_json.hpp"
+#include "fedmpi/digest.hpp"
+#include "fedmpi/hdf5_file.hpp"
+#include "file_error.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <limits>
+#include <system_error>
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+namespace fedmpi {
+
+namespace {
+
+constexpr const char* schema = "fedmpi-checkpoint";
+constexpr std::int64_t schema_version = 1;
+
+// All that is not a tensor, as it lies in the attributes of "/".
+using Attributes = std::map<std::string, std::string>;
+
+std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  return text;
+}
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> lines;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return lines;
+}
+
+std::string state_path(const std::string& name) {
+  return "/strategy/" + name;
+}
+
+std::vector<std::string> state_names(const Checkpoint& checkpoint, const std::filesystem::path& path) {
+  std::vector<std::string> names;
+  for (const NamedTensor& state : checkpoint.strategy_state) {
+    if (state.name.empty() || state.name == "." || state.name.find('/') != std::string::npos) {
+      throw file_error(
+          path, fmt::format("could not be written: the strategy's state '{}' needs a name without /", state.name));
+    }
+    names.push_back(state.name);
+  }
+  return names;
+}
+
+Attributes attributes_of(const Checkpoint& checkpoint, const std::filesystem::path& path) {
+  return {{"digest", checkpoint.digest},
+          {"layout", layout_to_json(checkpoint.layout)},
+          {"strategy_state", names_to_json(state_names(checkpoint, path))},
+          {"job", checkpoint.job},
+          {"dataset_digest", checkpoint.dataset_digest},
+          {"history", joined(checkpoint.history)},
+          {"versions", strings_to_json(checkpoint.versions)}};
+}
+
+// One over everything small, round included, so that neither a value nor a name can change unnoticed.
+std::string digest_of(const Attributes& attributes, std::int64_t round) {
+  Digest all;
+  all.add(fmt::format("round={};", round));
+  for (const auto& [name, value] : attributes)
+    all.add(fmt::format("{}:{}={}:{};", name.size(), name, value.size(), value));
+  return all.hex();
+}
+
+void write_tensor(Hdf5Writer& file, const std::string& name, const at::Tensor& tensor) {
+  file.write(name, tensor);
+  file.write_string(name, "digest", digest(tensor.to(at::kCPU).contiguous()));
+}
+
+at::Tensor read_tensor(const Hdf5Reader& file, const std::string& name) {
+  at::Tensor tensor = file.read(name);
+  if (digest(tensor) != file.read_string(name, "digest")) {
+    throw file_error(file.path(), name + " does not match its digest: the file is damaged");
+  }
+  return tensor;
+}
+
+Attributes read_attributes(const Hdf5Reader& file, std::int64_t round) {
+  Attributes attributes;
+  for (const std::string& name : file.attributes("/")) {
+    if (name == "schema" || name == "schema_version" || name == "round" || name == "attributes_digest") continue;
+    attributes[name] = file.read_string("/", name);
+  }
+  if (digest_of(attributes, round) != file.read_string("/", "attributes_digest")) {
+    throw file_error(file.path(), "its attributes do not match their digest: the file is damaged");
+  }
+  return attributes;
+}
+
+Checkpoint read_checkpoint(const Hdf5Reader& file) {
+  Checkpoint checkpoint;
+  const std::int64_t round = file.read_integer("/", "round");
+  const Attributes attributes = read_attributes(file, round);
+  if (round < 0 || round > std::numeric_limits<int>::max()) throw file_error(file.path(), "its round is out of range");
+  checkpoint.round = static_cast<int>(round);
+  checkpoint.digest = attributes.at("digest");
+  checkpoint.job = attributes.at("job");
+  checkpoint.dataset_digest = attributes.at("dataset_digest");
+  checkpoint.history = split(attributes.at("history"));
+  checkpoint.versions = strings_from_json(attributes.at("versions"));
+  checkpoint.parameters = read_tensor(file, "/parameters");
+  if (checkpoint.parameters.dim() != 1 || checkpoint.parameters.scalar_type() != at::kFloat) {
+    throw file_error(file.path(), "/parameters is not 1-D and float32");
+  }
+  checkpoint.layout = layout_from_json(attributes.at("layout"), checkpoint.parameters.numel());
+  for (const std::string& name : names_from_json(attributes.at("strategy_state"))) {
+    checkpoint.strategy_state.push_back({name, read_tensor(file, state_path(name))});
+  }
+  return checkpoint;
+}
+
+}  // namespace
+
+void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+  const Attributes attributes = attributes_of(checkpoint, path);
+  std::error_code error;
+  std::filesystem::create_directories(path.parent_path(), error);  // where it fails, the writer says why
+  Hdf5Writer file(path);
+  file.write_string("/", "schema", schema);
+  file.write_integer("/", "schema_version", schema_version);
+  file.write_integer("/", "round", checkpoint.round);
+  for (const auto& [name, value] : attributes) file.write_string("/", name, value);
+  file.write_string("/", "attributes_digest", digest_of(attributes, checkpoint.round));
+  write_tensor(file, "/parameters", checkpoint.parameters);
+  for (const NamedTensor& state : checkpoint.strategy_state) write_tensor(file, state_path(state.name), state.tensor);
+  file.commit();
+}
+
+Checkpoint load_checkpoint(const std::filesystem::path& path) {
+  const Hdf5Reader file(path);
+  if (!file.has_attribute("/", "schema") || file.read_string("/", "schema") != schema) {
+    throw file_error(path, "is not a checkpoint (its attribute schema is not fedmpi-checkpoint)");
+  }
+  if (const std::int64_t version = file.read_integer("/", "schema_version"); version != schema_version) {
+    throw file_error(path, fmt::format("has schema_version {}; this program reads {}", version, schema_version));
+  }
+  try {
+    return read_checkpoint(file);
+  } catch (const FileError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw file_error(path, std::string("is not a checkpoint of this program: ") + error.what());
+  }
+}
+
+}  // namespace fedmpi

@@ -18,7 +18,7 @@ class Handle {
   ~Handle() {
     if (id_ >= 0) close_(id_);
   }
-  bool close() { return id_ < 0 || close_(std::exchange(id_, H5I_INVALID_HID)) >= 0; }
+
   operator hid_t() const { return id_; }
 
  private:

@@ -1,16 +1,16 @@
 #include "fedmpi/hdf5_file.hpp"
 #include "file_error.hpp"
 #include "hdf5_handle.hpp"
+#include "hdf5_image.hpp"
+#include "whole_file.hpp"
 
 #include <algorithm>
 #include <array>
 #include <limits>
 #include <stdexcept>
-#include <system_error>
 #include <utility>
 
 #include <ATen/ATen.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -75,49 +75,42 @@ void write_dataset(hid_t file, const std::filesystem::path& path, const std::str
     hdf5::check(H5Pset_chunk(creation, static_cast<int>(chunk.size()), chunk.data()), path, what);
     hdf5::check(H5Pset_fletcher32(creation), path, what);
   }
-  Handle dataset(H5Dcreate2(file, name.c_str(), type.file, space, links, creation, H5P_DEFAULT), H5Dclose);
+  const Handle dataset(H5Dcreate2(file, name.c_str(), type.file, space, links, creation, H5P_DEFAULT), H5Dclose);
   hdf5::check<hid_t>(dataset, path, what);
   if (data.numel() > 0) {
-    hdf5::check(H5Dwrite(dataset, type.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data.const_data_ptr()), path, what);
+    const herr_t written = H5Dwrite(dataset, type.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data.const_data_ptr());
+    hdf5::check(written, path, what);
   }
-  if (!dataset.close()) hdf5::fail(path, what);  // chunks leave the cache here
 }
 
 void write_attribute(hid_t file, const std::filesystem::path& path, const std::string& object, const std::string& name,
                      hid_t type, hid_t memory_type, const void* value) {
   const std::string what = fmt::format("attribute {} of {} could not be written", name, object);
   const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
-  Handle attribute(
+  const Handle attribute(
       H5Acreate_by_name(file, object.c_str(), name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
       H5Aclose);
   hdf5::check<hid_t>(attribute, path, what);
   hdf5::check(H5Awrite(attribute, memory_type, value), path, what);
-  if (!attribute.close()) hdf5::fail(path, what);
-}
-
-void sync(const std::filesystem::path& synced, int flags, const std::filesystem::path& path) {
-  const int descriptor = ::open(synced.c_str(), flags | O_CLOEXEC);
-  if (descriptor < 0) throw file_error(path, "could not be written: " + errno_message());
-  const bool done = ::fsync(descriptor) == 0;
-  const std::string reason = errno_message();
-  ::close(descriptor);
-  if (!done) throw file_error(path, "could not be written to disk: " + reason);
 }
 
 }  // namespace
 
-Hdf5Writer::Hdf5Writer(std::filesystem::path path)
-    : path_(std::move(path)), temporary_(path_.string() + fmt::format(".tmp.{}", ::getpid())) {
+Hdf5Writer::Hdf5Writer(std::filesystem::path path) : path_(std::move(path)), image_(std::make_unique<hdf5::Image>()) {
   hdf5::prepare_library();
+  const std::filesystem::path directory = path_.parent_path();
+  if (::access(directory.empty() ? "." : directory.c_str(), W_OK) != 0) {
+    throw file_error(path_, "could not be created: " + errno_message());
+  }
   const Handle access = hdf5::file_access();
   // The oldest format in which HDF5 checksums its own structures and lets an attribute exceed 64 KiB.
   H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
-  file_ = hdf5::check(H5Fcreate(temporary_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), path_, "could not be created");
+  image_->prepare(access);
+  file_ = hdf5::check(H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), path_, "could not be created");
 }
 
 Hdf5Writer::~Hdf5Writer() {
   if (file_ >= 0) H5Fclose(file_);
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
 void Hdf5Writer::write(const std::string& name, const at::Tensor& tensor, bool checksummed) {
@@ -152,15 +145,12 @@ void Hdf5Writer::write_integer(const std::string& object, const std::string& nam
 
 void Hdf5Writer::commit() {
   if (file_ < 0) throw std::logic_error("Hdf5Writer::commit: called twice");
-  hdf5::check(H5Fflush(file_, H5F_SCOPE_GLOBAL), path_, "could not be written");
-  hdf5::check(H5Fclose(std::exchange(file_, H5I_INVALID_HID)), path_, "could not be written");
-  sync(temporary_, O_RDONLY, path_);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    throw file_error(path_, "could not be put in place: " + errno_message());
-  }
-  temporary_.clear();
-  const std::filesystem::path directory = path_.parent_path();
-  sync(directory.empty() ? "." : directory, O_RDONLY | O_DIRECTORY, path_);
+  const std::string what = "could not be written";
+  hdf5::check(H5Fflush(file_, H5F_SCOPE_GLOBAL), path_, what);
+  const ssize_t size = hdf5::check(H5Fget_file_image(file_, nullptr, 0), path_, what);
+  hdf5::check(H5Fclose(std::exchange(file_, H5I_INVALID_HID)), path_, what);
+  write_whole_file(path_, {image_->bytes(), static_cast<std::size_t>(size)});
+  image_.reset();
 }
 
 }  // namespace fedmpi

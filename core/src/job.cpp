@@ -35,7 +35,8 @@ Options core_options(const JobText::Section& section, const std::string& name,
   const TableContext context{.name = fmt::format("[{}]", name),
                              .prefix = name + ".",
                              .source = section.position,
-                             .positions = section.positions};
+                             .positions = section.positions,
+                             .elsewhere = section_with_key};
   return Options{core_keys(name), check_options(core_keys(name), std::move(values), context), context.name};
 }
 
@@ -162,8 +163,11 @@ Job parse_job(const std::string& text, const std::string& source, std::span<cons
 
 Options plugin_options(const PluginChoice& choice, std::span<const OptionSpec> table, const std::string& section,
                        const Job& job) {
-  TableContext context{.name = fmt::format("[{}]", section), .prefix = section + ".", .source = job.source};
-  context.positions = choice.where;
+  TableContext context{.name = fmt::format("[{}]", section),
+                       .prefix = section + ".",
+                       .source = job.source,
+                       .positions = choice.where,
+                       .elsewhere = section_with_key};
   for (const OptionSpec& spec : core_keys(section)) context.other_keys.emplace_back(spec.name);
   for (const OptionSpec& spec : table) {
     // A key that is missing is missing from where the plugin was named.

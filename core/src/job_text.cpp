@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <toml++/toml.h>
 
 namespace fedmpi {
@@ -24,7 +25,7 @@ std::string position_text(const std::string& source, const toml::source_position
   return fmt::format("{}:{}:{}", source, position.line, position.column);
 }
 
-// Where an error is, in one word or two.
+// Of one value.
 struct Place {
   std::string where;  // "file:line:column" or "--set"
   std::string section;
@@ -92,16 +93,6 @@ std::vector<std::string> section_names() {
   return names;
 }
 
-// The section that has a key of this name, for those who forgot the [section] line.
-std::string section_with(std::string_view key) {
-  for (const JobSection& section : job_sections()) {
-    for (const OptionSpec& spec : section.keys) {
-      if (key == spec.name) return section.name;
-    }
-  }
-  return "";
-}
-
 [[noreturn]] void unknown_section(const std::string& where, const std::string& name) {
   const auto names = section_names();
   const std::string near = nearest(name, names);
@@ -111,10 +102,10 @@ std::string section_with(std::string_view key) {
 }
 
 [[noreturn]] void outside_section(const std::string& where, const std::string& key) {
-  const std::string section = section_with(key);
+  const std::string section = section_with_key(key);
   fail(where, key,
        section.empty() ? fmt::format("'{}' stands outside any section", key)
-                       : fmt::format("'{}' stands outside any section; it belongs to [{}]", key, section));
+                       : fmt::format("'{}' stands outside any section; it belongs to {}", key, section));
 }
 
 // `partition = { name = "iid" }` or a section [data.partition]: read as `partition = "iid"`.
@@ -210,6 +201,15 @@ JobText read_job_text(const std::string& text, const std::string& source, std::s
   }
   for (const std::string& argument : overrides) apply_override(argument, job);
   return job;
+}
+
+std::string section_with_key(std::string_view key) {
+  for (const JobSection& section : job_sections()) {
+    for (const OptionSpec& spec : section.keys) {
+      if (key == spec.name) return fmt::format("[{}]", section.name);
+    }
+  }
+  return "";
 }
 
 std::string toml_string(std::string_view text) {

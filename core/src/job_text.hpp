@@ -5,6 +5,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace fedmpi {
 
@@ -20,6 +21,9 @@ struct JobText {
 
 // Throws ConfigError for what is not TOML, unknown sections and values of a type no option has.
 JobText read_job_text(const std::string& text, const std::string& source, std::span<const std::string> overrides);
+
+// "[run]", the first section that has a key of this name; "" when none has.
+std::string section_with_key(std::string_view key);
 
 // A TOML basic string, with its quotes.
 std::string toml_string(std::string_view text);

@@ -1,1 +1,194 @@
-namespace fedmpi {}
+#include "fedmpi/metrics.hpp"
+
+#include "file_error.hpp"
+#include "metrics_fields.hpp"
+#include "tensorboard.hpp"
+#include "whole_file.hpp"
+
+#include <algorithm>
+#include <concepts>
+#include <functional>
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace fedmpi {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json::json_pointer pointer(std::string name) {
+  std::replace(name.begin(), name.end(), '.', '/');
+  return Json::json_pointer("/" + name);
+}
+
+// JSON has no NaN and no infinity: a measured value that is not finite is null there, which is not the same as absent.
+struct ToJson {
+  Json line;
+  template <typename T>
+  void operator()(const char* name, const T& value) {
+    line[pointer(name)] = value;
+  }
+  template <typename T>
+  void operator()(const char* name, const std::optional<T>& value) {
+    if (value) (*this)(name, *value);
+  }
+};
+
+// Takes out what it has read, so that what remains was not understood.
+struct FromJson {
+  Json& line;
+  void get(const Json& value, std::string& result) const { result = value.get<std::string>(); }
+  void get(const Json& value, double& result) const {
+    result = value.is_null() ? std::numeric_limits<double>::quiet_NaN() : number(value).get<double>();
+  }
+  template <std::integral T>
+  void get(const Json& value, T& result) const {
+    if (!value.is_number_integer()) throw Error("not an integer");
+    result = value.get<T>();
+  }
+  static const Json& number(const Json& value) {
+    if (!value.is_number()) throw Error("not a number");
+    return value;
+  }
+  template <typename T>
+  void operator()(const char* name, T& result) {
+    if (!line.contains(name)) throw Error(fmt::format("the key {} is missing", name));
+    get(line[name], result);
+    line.erase(name);
+  }
+  template <typename T>
+  void operator()(const char* name, std::optional<T>& result) {
+    if (line.contains(name)) (*this)(name, result.emplace());
+  }
+};
+
+// {"fit": {"loss": 1}} becomes {"fit.loss": 1}.
+Json flatten(const Json& line) {
+  if (!line.is_object()) throw Error("it is not an object");
+  Json flat = Json::object();
+  for (const auto& [key, value] : line.items()) {
+    if (!value.is_object()) {
+      flat[key] = value;
+      continue;
+    }
+    for (const auto& [inner, inner_value] : value.items()) flat[key + "." + inner] = inner_value;
+  }
+  return flat;
+}
+
+struct CsvHeader {
+  std::string row;
+  template <typename T>
+  void operator()(const char* name, const T&) {
+    row += row.empty() ? name : fmt::format(",{}", name);
+  }
+};
+
+struct CsvRow {
+  std::string row;
+  bool first = true;
+  void put(const std::string& cell) {
+    if (!std::exchange(first, false)) row += ',';
+    row += cell;
+  }
+  template <typename T>
+  void operator()(const char*, const T& value) {
+    put(fmt::format("{}", value));
+  }
+  template <typename T>
+  void operator()(const char*, const std::optional<T>& value) {
+    put(value ? fmt::format("{}", *value) : "");
+  }
+};
+
+std::string csv_header() {
+  CsvHeader header;
+  const RoundMetrics any;
+  for_each_field(any, std::ref(header));
+  return header.row + "\n";
+}
+
+std::string csv_row(const RoundMetrics& metrics) {
+  CsvRow row;
+  for_each_field(metrics, std::ref(row));
+  return row.row + "\n";
+}
+
+// A text file that grows by whole lines.
+class LineFile {
+ public:
+  LineFile(std::filesystem::path path, const std::string& start) : path_(std::move(path)) {
+    write_whole_file(path_, start);
+    file_.open(path_, std::ios::app);
+    check();
+  }
+  void append(const std::string& line) {
+    errno = 0;
+    file_ << line << std::flush;
+    check();
+  }
+
+ private:
+  void check() const {
+    if (!file_) throw file_error(path_, "could not be written: " + errno_message());
+  }
+  std::filesystem::path path_;
+  std::ofstream file_;
+};
+
+std::string joined(std::span<const std::string> lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  return text;
+}
+
+std::string csv_of(std::span<const std::string> lines) {
+  std::string text = csv_header();
+  for (const std::string& line : lines) text += csv_row(from_json_line(line));
+  return text;
+}
+
+}  // namespace
+
+std::string to_json_line(const RoundMetrics& metrics) {
+  ToJson json;
+  for_each_field(metrics, std::ref(json));
+  return json.line.dump();
+}
+
+RoundMetrics from_json_line(const std::string& line) {
+  try {
+    Json flat = flatten(Json::parse(line));
+    RoundMetrics metrics;
+    for_each_field(metrics, FromJson{flat});
+    if (!flat.empty()) throw Error(fmt::format("the key {} is not known", flat.begin().key()));
+    return metrics;
+  } catch (const std::exception& error) {
+    throw Error(fmt::format("a line of metrics could not be read: {} in: {:.200}", error.what(), line));
+  }
+}
+
+struct MetricsWriter::Files {
+  LineFile json;
+  LineFile csv;
+  EventWriter events;
+};
+
+MetricsWriter::MetricsWriter(const std::filesystem::path& directory, std::span<const std::string> history)
+    : files_(new Files{{directory / "metrics.jsonl", joined(history)},
+                       {directory / "metrics.csv", csv_of(history)},
+                       EventWriter(directory)}) {}
+
+MetricsWriter::~MetricsWriter() = default;
+
+void MetricsWriter::write(const RoundMetrics& metrics) {
+  files_->json.append(to_json_line(metrics) + "\n");
+  files_->csv.append(csv_row(metrics));
+  files_->events.write(metrics);
+}
+
+}  // namespace fedmpi

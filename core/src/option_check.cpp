@@ -169,8 +169,11 @@ void throw_unknown_key(const TableContext& context, const std::string& key, std:
   std::vector<std::string> names = context.other_keys;
   for (const OptionSpec& spec : table) names.emplace_back(spec.name);
   const std::string near = nearest(key, names);
+  const std::string elsewhere = context.elsewhere != nullptr ? context.elsewhere(key) : "";
   std::string advice = "it takes none";
-  if (!near.empty()) {
+  if (!elsewhere.empty()) {
+    advice = fmt::format("it belongs to {}", elsewhere);
+  } else if (!near.empty()) {
     advice = fmt::format("did you mean '{}'?", near);
   } else if (!names.empty()) {
     advice = fmt::format("its keys are {}", fmt::join(names, ", "));
@@ -181,6 +184,11 @@ void throw_unknown_key(const TableContext& context, const std::string& key, std:
 std::map<std::string, OptionValue> check_options(std::span<const OptionSpec> table,
                                                  std::map<std::string, OptionValue> given,
                                                  const TableContext& context) {
+  // Before what is missing: a key that is misspelt is missing too.
+  for (const auto& entry : given) {
+    const auto is_named = [&entry](const OptionSpec& spec) { return entry.first == spec.name; };
+    if (std::none_of(table.begin(), table.end(), is_named)) throw_unknown_key(context, entry.first, table);
+  }
   std::map<std::string, OptionValue> checked;
   for (const OptionSpec& spec : table) {
     auto found = given.extract(spec.name);
@@ -201,7 +209,6 @@ std::map<std::string, OptionValue> check_options(std::span<const OptionSpec> tab
     if (!defect.empty()) throw_config_error(context, spec.name, subject + " " + defect);
     checked.emplace(spec.name, *std::move(value));
   }
-  if (!given.empty()) throw_unknown_key(context, given.begin()->first, table);
   return checked;
 }
 

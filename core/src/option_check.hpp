@@ -5,17 +5,19 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace fedmpi {
 
 // How errors name a table of options and where its keys stand.
 struct TableContext {
-  std::string name;                                   // "[training]"
-  std::string prefix;                                 // of dotted keys: "training."
-  std::string source;                                 // stands in for the position of a key that was not given
-  std::map<std::string, std::string> positions = {};  // key -> "file:line:column" or "--set"
-  std::vector<std::string> other_keys = {};           // valid in the same place, though not in the table
+  std::string name;                                          // "[training]"
+  std::string prefix;                                        // of dotted keys: "training."
+  std::string source;                                        // stands in for the position of a key that was not given
+  std::map<std::string, std::string> positions = {};         // key -> "file:line:column" or "--set"
+  std::vector<std::string> other_keys = {};                  // valid in the same place, though not in the table
+  std::string (*elsewhere)(std::string_view key) = nullptr;  // the place that has such a key, or ""
 };
 
 // Throws ConfigError: "<position>: <message>".

@@ -44,8 +44,8 @@ boost::dll::shared_library open_library(const fs::path& path) {
   return library;
 }
 
-const char* section_of(const std::string& kind) {
-  return kind == "dataset" ? "data" : kind.c_str();
+std::string section_of(const std::string& kind) {
+  return kind == "dataset" ? "data" : kind;
 }
 
 void check_compatible(const PluginInfo& info, const fs::path& path) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "fedmpi/export.hpp"
+
 #include <string_view>
 
 namespace fedmpi::terminal {
@@ -7,11 +9,11 @@ namespace fedmpi::terminal {
 // What the log and the progress line share: stderr, one writer at a time. Any thread.
 
 // A whole line. A progress line that stands there is taken away first and drawn again below.
-void print_line(std::string_view line);
+FEDMPI_API void print_line(std::string_view line);
 
 // Replaces the progress line. Only for a stderr that is a terminal.
-void draw_progress(std::string_view line);
+FEDMPI_API void draw_progress(std::string_view line);
 // The progress line stays as it is and the next output begins below it.
-void end_progress();
+FEDMPI_API void end_progress();
 
 }  // namespace fedmpi::terminal

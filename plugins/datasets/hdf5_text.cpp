@@ -1,1 +1,134 @@
-namespace fedmpi {}
+#include "fedmpi/dataset.hpp"
+#include "fedmpi/digest.hpp"
+#include "fedmpi/error.hpp"
+#include "fedmpi/options.hpp"
+#include "fedmpi/plugin.hpp"
+#include "fedmpi/shard.hpp"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+namespace {
+
+using fedmpi::FileError;
+using fedmpi::Shard;
+using fedmpi::Split;
+
+// Tokenized texts from the shards of a directory (data/README.md), held in memory as they are in the files.
+class Hdf5Text final : public fedmpi::Dataset {
+ public:
+  explicit Hdf5Text(const fedmpi::Options& options)
+      : directory_{options.get<std::string>("path")}, max_tokens_{options.get<std::int64_t>("max_tokens")} {
+    if (max_tokens_ == 1)
+      throw fedmpi::UserError("data.max_tokens = 1 leaves no room for [CLS] and [SEP]: give at least 2");
+    train_ = load("train");
+    test_ = load("test");
+    // Two runs on other cuts of one text are runs on other data.
+    digest_ = fedmpi::digest(train_.digest + test_.digest + std::to_string(max_tokens_));
+  }
+
+  std::int64_t size(Split split) const override { return static_cast<std::int64_t>(part(split).labels.size()); }
+  std::span<const std::int64_t> labels(Split split) const override { return part(split).labels; }
+  std::int64_t num_labels() const override { return num_labels_; }
+  std::span<const std::int64_t> lengths(Split split) const override { return part(split).lengths; }
+  std::string digest() const override { return digest_; }
+  std::string vocabulary_digest() const override { return vocabulary_digest_; }
+
+  fedmpi::Batch batch(Split split, std::span<const std::int64_t> examples) const override {
+    const Part& from = part(split);
+    const auto count = static_cast<std::int64_t>(examples.size());
+    fedmpi::Batch batch{.offsets = at::empty({count + 1}, at::kLong), .labels = at::empty({count}, at::kLong)};
+    auto* offset = batch.offsets.data_ptr<std::int64_t>();
+    auto* label = batch.labels.data_ptr<std::int64_t>();
+    *offset = 0;
+    for (const std::int64_t example : examples) {
+      offset[1] = offset[0] + from.lengths[static_cast<std::size_t>(example)];
+      ++offset;
+      *label++ = from.labels[static_cast<std::size_t>(example)];
+    }
+    batch.tokens = at::empty({*offset}, at::kInt);
+    auto* token = batch.tokens.data_ptr<std::int32_t>();
+    for (const std::int64_t example : examples) {
+      const auto index = static_cast<std::size_t>(example);
+      const std::int32_t* text = from.texts[index];
+      const std::int64_t length = from.lengths[index];
+      std::copy_n(text, length, token);
+      // A text that is cut keeps its last token, [SEP], as a tokenizer's own truncation does.
+      token[length - 1] = text[from.whole_lengths[index] - 1];
+      token += length;
+    }
+    return batch;
+  }
+
+ private:
+  struct Part {
+    std::vector<Shard> shards;
+    std::vector<const std::int32_t*> texts;  // into the shards
+    std::vector<std::int64_t> whole_lengths, lengths, labels;
+    std::string digest;
+  };
+
+  Part load(const std::string& split) {
+    Part part;
+    std::string digests;
+    for (const auto& path : fedmpi::find_shards(directory_, split)) {
+      part.shards.push_back(fedmpi::read_shard(path));
+      const Shard& shard = part.shards.back();
+      check_alike(shard, path);
+      const auto* tokens = shard.tokens.const_data_ptr<std::int32_t>();
+      const auto* offsets = shard.offsets.const_data_ptr<std::int64_t>();
+      const auto* labels = shard.labels.const_data_ptr<std::int64_t>();
+      for (std::int64_t i = 0; i < shard.labels.numel(); ++i) {
+        const std::int64_t length = offsets[i + 1] - offsets[i];
+        if (length < 2)
+          throw FileError(
+              fmt::format("{}: example {} has {} tokens, fewer than [CLS] and [SEP]: prepare the data again",
+                          path.string(), i, length),
+              path);
+        part.texts.push_back(tokens + offsets[i]);
+        part.whole_lengths.push_back(length);
+        part.lengths.push_back(max_tokens_ == 0 ? length : std::min(length, max_tokens_));
+        part.labels.push_back(labels[i]);
+      }
+      digests += fedmpi::digest(shard.tokens) + fedmpi::digest(shard.offsets) + fedmpi::digest(shard.labels);
+    }
+    part.digest = fedmpi::digest(digests);
+    return part;
+  }
+
+  void check_alike(const Shard& shard, const std::filesystem::path& path) {
+    if (num_labels_ == 0) {
+      num_labels_ = shard.num_labels;
+      vocabulary_digest_ = shard.vocabulary_digest;
+    }
+    if (shard.num_labels != num_labels_ || shard.vocabulary_digest != vocabulary_digest_)
+      throw FileError(fmt::format("{} was made with another vocabulary or other labels than the shards beside it: "
+                                  "prepare the data again into one directory",
+                                  path.string()),
+                      path);
+  }
+
+  const Part& part(Split split) const { return split == Split::train ? train_ : test_; }
+
+  std::filesystem::path directory_;
+  std::int64_t max_tokens_;
+  std::int64_t num_labels_ = 0;
+  std::string vocabulary_digest_, digest_;
+  Part train_, test_;
+};
+
+using fedmpi::OptionType;
+constexpr std::array options{
+    fedmpi::OptionSpec{"path", OptionType::string, nullptr, "directory that `fedmpi prepare` wrote"},
+    fedmpi::OptionSpec{"max_tokens", OptionType::integer, "0",
+                       "cut texts to this many tokens, [CLS] and [SEP] included; 0: as prepared", 0, 1e6},
+};
+
+}  // namespace
+
+FEDMPI_PLUGIN(Dataset, Hdf5Text, "hdf5_text", "1.0", "tokenized texts from HDF5 shards", options)

@@ -1,1 +1,105 @@
-namespace fedmpi {}
+#include "fedmpi/error.hpp"
+#include "fedmpi/model.hpp"
+#include "fedmpi/plugin.hpp"
+
+#include <array>
+#include <cmath>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+namespace {
+
+using fedmpi::Batch;
+using fedmpi::BatchResult;
+
+// Multinomial logistic regression on dense features: softmax(x W^T + b) with the mean cross-entropy.
+class Logistic final : public fedmpi::Model {
+ public:
+  explicit Logistic(const fedmpi::Options& options)
+      : num_features_{options.get<std::int64_t>("num_features")},
+        num_labels_{options.get<std::int64_t>("num_labels")},
+        layout_{{{.name = "weight", .shape = {num_labels_, num_features_}}, {.name = "bias", .shape = {num_labels_}}}} {
+  }
+
+  const fedmpi::Layout& layout() const override { return layout_; }
+  std::int64_t num_labels() const override { return num_labels_; }
+
+  // All zero: the problem is convex.
+  void initialize(at::Tensor values, fedmpi::RandomKey) override { values.zero_(); }
+
+  // The products are small enough in float32 for either precision.
+  void bind(at::Tensor values, at::Tensor gradients, fedmpi::Precision) override {
+    weight_ = layout_.view(values, 0);
+    bias_ = layout_.view(values, 1);
+    weight_gradient_ = layout_.view(gradients, 0);
+    bias_gradient_ = layout_.view(gradients, 1);
+  }
+
+  BatchResult fit(const Batch& batch, fedmpi::RandomKey) override {
+    const at::Tensor features = flat_features(batch);
+    at::Tensor log_probabilities = forward(features);
+    const BatchResult result = score(log_probabilities, batch.labels);
+    // d loss / d logits = (softmax - one hot) / n
+    at::Tensor gradient = log_probabilities.exp_();
+    gradient.scatter_add_(1, batch.labels.unsqueeze(1), at::full({features.size(0), 1}, -1.0F));
+    gradient.div_(static_cast<double>(features.size(0)));
+    weight_gradient_.addmm_(gradient.t(), features);
+    bias_gradient_.add_(gradient.sum(0));
+    return result;
+  }
+
+  BatchResult evaluate(const Batch& batch) override { return score(forward(flat_features(batch)), batch.labels); }
+
+ private:
+  at::Tensor flat_features(const Batch& batch) const {
+    if (!batch.features.defined())
+      throw fedmpi::UserError("the model 'logistic' needs a dataset with features: choose one in [data]");
+    at::Tensor features = batch.features.flatten(1);
+    if (features.size(1) != num_features_)
+      throw fedmpi::UserError(
+          fmt::format("the model 'logistic' is made for {} features, but the dataset has {}: set "
+                      "model.num_features = {}",
+                      num_features_, features.size(1), features.size(1)));
+    return features;
+  }
+
+  at::Tensor forward(const at::Tensor& features) const {
+    return at::addmm(bias_, features, weight_.t()).log_softmax(1);
+  }
+
+  // Summed in double, in the order of the examples.
+  static BatchResult score(const at::Tensor& log_probabilities, const at::Tensor& labels) {
+    BatchResult result{.num_examples = labels.size(0)};
+    const at::Tensor chosen = log_probabilities.argmax(1);
+    const auto rows = log_probabilities.accessor<float, 2>();
+    const auto truth = labels.accessor<std::int64_t, 1>(), guess = chosen.accessor<std::int64_t, 1>();
+    for (std::int64_t i = 0; i < labels.size(0); ++i) {
+      result.loss_sum -= static_cast<double>(rows[i][truth[i]]);
+      result.num_correct += guess[i] == truth[i] ? 1 : 0;
+    }
+    return result;
+  }
+
+  std::int64_t num_features_;
+  std::int64_t num_labels_;
+  fedmpi::Layout layout_;
+  at::Tensor weight_, bias_, weight_gradient_, bias_gradient_;
+};
+
+constexpr std::array options{
+    fedmpi::OptionSpec{.name = "num_features",
+                       .type = fedmpi::OptionType::integer,
+                       .default_value = "20",
+                       .help = "numbers in an example",
+                       .minimum = 1},
+    fedmpi::OptionSpec{.name = "num_labels",
+                       .type = fedmpi::OptionType::integer,
+                       .default_value = "2",
+                       .help = "classes to tell apart",
+                       .minimum = 2},
+};
+
+}  // namespace
+
+FEDMPI_PLUGIN(Model, Logistic, "logistic", "1.0", "multinomial logistic regression on dense features", options)

@@ -42,7 +42,7 @@ FEDMPI_API std::vector<std::filesystem::path> list_checkpoints(const std::filesy
 // directory holds none; FileError when all are damaged.
 FEDMPI_API std::optional<Checkpoint> load_newest_checkpoint(const std::filesystem::path& directory);
 
-// Removes all but the `keep` newest (0: none).
+// Removes all but the `keep` newest and what killed runs left half-written (0: removes nothing).
 FEDMPI_API void prune_checkpoints(const std::filesystem::path& directory, int keep);
 
 // Of this build and this machine, for Checkpoint::versions.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,6 +12,10 @@
 #include <ATen/core/Tensor.h>
 
 namespace fedmpi {
+
+namespace hdf5 {
+class Image;
+}
 
 // A thin, owning layer over HDF5's C API: tensors as datasets, strings and numbers as attributes. Serial HDF5, main
 // thread only. Files are untrusted: only the dataset types below, no external or soft links, no filters beyond
@@ -38,8 +43,8 @@ class FEDMPI_API Hdf5Reader {
   std::int64_t file_ = -1;
 };
 
-// Writes beside `path` and takes its place in commit(): flushed, synced, renamed, directory synced. Destroyed
-// without commit(), it removes what it wrote and `path` is as it was.
+// Builds the file in memory; commit() writes it beside `path` and puts it in its place: flushed, synced, renamed,
+// directory synced. Until then, and after an error, `path` is as it was and nothing is left beside it.
 class FEDMPI_API Hdf5Writer {
  public:
   explicit Hdf5Writer(std::filesystem::path path);
@@ -56,7 +61,7 @@ class FEDMPI_API Hdf5Writer {
 
  private:
   std::filesystem::path path_;
-  std::filesystem::path temporary_;
+  std::unique_ptr<hdf5::Image> image_;
   std::int64_t file_ = -1;
 };
 

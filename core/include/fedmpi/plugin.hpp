@@ -35,8 +35,8 @@ struct PluginInfo {
 // where `options` is a constexpr array of OptionSpec (std::array<OptionSpec, 0> when it takes none).
 #define FEDMPI_PLUGIN(Interface, Class, plugin_name, plugin_version, plugin_summary, plugin_options) \
   namespace {                                                                                        \
-  std::unique_ptr<fedmpi::Interface> fedmpi_make_plugin(const fedmpi::Options& options) {            \
-    return std::make_unique<Class>(options);                                                         \
+  std::unique_ptr<fedmpi::Interface> fedmpi_make_plugin(const fedmpi::Options& values) {             \
+    return std::make_unique<Class>(values);                                                          \
   }                                                                                                  \
   }                                                                                                  \
   extern "C" FEDMPI_API const fedmpi::PluginInfo fedmpi_plugin{                                      \

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "fedmpi/dataset.hpp"
+#include "fedmpi/export.hpp"
+#include "fedmpi/job.hpp"
+#include "fedmpi/model.hpp"
+#include "fedmpi/strategy.hpp"
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace fedmpi {
+
+// A job with its plugins loaded and checked against one another. Made on every rank alike, without communication and
+// without writing anything.
+struct Experiment {
+  Job job;
+  std::string resolved_job;  // TOML with every default written out
+  std::unique_ptr<Strategy> strategy;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Dataset> dataset;
+  std::map<std::string, std::string> versions;  // of libraries and, as "plugin.model", the plugins' digests
+};
+
+// Throws UserErrors: a plugin that is not there, a wrong option, a model and a dataset that do not fit together.
+FEDMPI_API Experiment load_experiment(Job job);
+
+}  // namespace fedmpi

@@ -1,0 +1,79 @@
+#include "fedmpi/checkpoint.hpp"
+#include "fedmpi/log.hpp"
+#include "file_error.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <ranges>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace fedmpi {
+
+namespace {
+
+// Of names as checkpoint_path makes them, and of no others.
+std::optional<int> round_of(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  int round = 0;
+  if (!name.starts_with("round_")) return std::nullopt;
+  std::from_chars(name.data() + 6, name.data() + name.size(), round);
+  if (round < 0 || checkpoint_path("", round).filename() != name) return std::nullopt;
+  return round;
+}
+
+// Left by a run that was killed while it wrote.
+bool is_leftover(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  return name.starts_with("round_") && name.find(".h5.tmp.") != std::string::npos;
+}
+
+}  // namespace
+
+std::filesystem::path checkpoint_path(const std::filesystem::path& directory, int round) {
+  return directory / fmt::format("round_{:04}.h5", round);
+}
+
+std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& directory) {
+  std::vector<std::pair<int, std::filesystem::path>> found;
+  if (!std::filesystem::exists(directory)) return {};
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    if (const auto round = round_of(entry.path())) found.emplace_back(*round, entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<std::filesystem::path> paths;
+  for (auto& [round, path] : found) paths.push_back(std::move(path));
+  return paths;
+}
+
+std::optional<Checkpoint> load_newest_checkpoint(const std::filesystem::path& directory) {
+  const std::vector<std::filesystem::path> paths = list_checkpoints(directory);
+  for (const std::filesystem::path& path : std::views::reverse(paths)) {
+    try {
+      return load_checkpoint(path);
+    } catch (const FileError& error) {
+      log(LogLevel::warning, fmt::format("a checkpoint is passed over: {}", error.what()));
+    }
+  }
+  if (paths.empty()) return std::nullopt;
+  throw file_error(directory, fmt::format("none of its {} checkpoints can be read", paths.size()));
+}
+
+void prune_checkpoints(const std::filesystem::path& directory, int keep) {
+  if (keep <= 0) return;
+  std::vector<std::filesystem::path> paths = list_checkpoints(directory);
+  paths.resize(paths.size() - std::min(paths.size(), static_cast<std::size_t>(keep)));
+  if (std::filesystem::exists(directory)) {
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+      if (is_leftover(entry.path())) paths.push_back(entry.path());
+    }
+  }
+  for (const std::filesystem::path& path : paths) {
+    std::error_code error;
+    std::filesystem::remove(path, error);
+    if (error) throw file_error(path, "could not be removed: " + error.message());
+  }
+}
+
+}  // namespace fedmpi

@@ -1,0 +1,45 @@
+#pragma once
+
+#include "fedmpi/dataset.hpp"
+#include "fedmpi/export.hpp"
+#include "fedmpi/model.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace fedmpi {
+
+// A batch of test examples: the unit that is spread over ranks. Blocks are cut the same way whatever the number of
+// ranks, so that the sums over them are the same too.
+struct EvaluationBlock {
+  bool central = false;  // else some client's
+  std::vector<std::int64_t> examples;
+  std::int64_t cost = 0;
+};
+
+// Numbers of one block, on their way to every rank.
+struct BlockResult {
+  std::int64_t block = 0;
+  BatchResult sums;
+};
+
+struct Score {
+  double loss = 0.0;  // mean over examples
+  double accuracy = 0.0;
+};
+
+struct Scores {
+  std::optional<Score> federated;  // over the cohort's examples: each client counts by its number of them
+  std::optional<Score> central;
+};
+
+// Cuts `examples` of the test split, sorted by length, into blocks of batch_size, appended to `blocks`.
+FEDMPI_API void append_blocks(std::vector<EvaluationBlock>& blocks, const Dataset& dataset,
+                              std::vector<std::int64_t> examples, std::int64_t batch_size, bool central);
+
+// `results` in any order, one for each block.
+FEDMPI_API Scores combine(std::span<const EvaluationBlock> blocks, std::vector<BlockResult> results);
+
+}  // namespace fedmpi

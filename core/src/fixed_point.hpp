@@ -1,0 +1,37 @@
+#pragma once
+
+#include "fedmpi/export.hpp"
+
+#include <cstdint>
+
+#include <ATen/core/Tensor.h>
+
+namespace fedmpi {
+
+// An exact sum of weighted float32 vectors: weight * value is formed in double, rounded once to a multiple of 2^-32
+// and summed as 64-bit integers, which is associative: the sum does not depend on order, on the number of ranks or on
+// how a reduction is shaped. (The idea of fixed-point accumulation: Kulisch, "Computer Arithmetic and Validity",
+// ch. 8.) Rounding: at most 2^-33 a contribution, before the division by the total weight.
+class FEDMPI_API FixedPointSum {
+ public:
+  explicit FixedPointSum(std::int64_t size);
+
+  // Starts a sum of at most `max_contributions` vectors over all ranks, which bounds each so that it cannot overflow.
+  void clear(std::int64_t max_contributions);
+
+  // Adds weight * values, float32 [size]. Error, with nothing added, when an element is not finite or larger than
+  // the bound 2^30 / max_contributions, weight included.
+  void add(const at::Tensor& values, double weight);
+
+  // int64 [size], in units of 2^-32: what a reduction sums over ranks.
+  at::Tensor sum() const { return sum_; }
+
+  // sum / total_weight, float32 [size].
+  at::Tensor mean(double total_weight) const;
+
+ private:
+  at::Tensor sum_;
+  double bound_ = 0.0;
+};
+
+}  // namespace fedmpi

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "fedmpi/metrics.hpp"
+
+namespace fedmpi {
+
+// Calls visit(dotted name, member) for every value of a line, in the order in which lines have them.
+template <typename Metrics, typename Visit>
+void for_each_field(Metrics& metrics, Visit visit) {
+  visit("round", metrics.round);
+  visit("digest", metrics.digest);
+  visit("clients", metrics.clients);
+  visit("failures", metrics.failures);
+  visit("fit.loss", metrics.fit_loss);
+  visit("evaluate.loss", metrics.evaluate_loss);
+  visit("evaluate.accuracy", metrics.evaluate_accuracy);
+  visit("central.loss", metrics.central_loss);
+  visit("central.accuracy", metrics.central_accuracy);
+  visit("seconds.broadcast", metrics.seconds.broadcast);
+  visit("seconds.fit", metrics.seconds.fit);
+  visit("seconds.aggregate", metrics.seconds.aggregate);
+  visit("seconds.evaluate", metrics.seconds.evaluate);
+  visit("seconds.checkpoint", metrics.seconds.checkpoint);
+  visit("seconds.total", metrics.seconds.total);
+  visit("tokens_per_second", metrics.tokens_per_second);
+  visit("bytes_sent", metrics.bytes_sent);
+  visit("peak_rss_bytes", metrics.peak_rss_bytes);
+}
+
+}  // namespace fedmpi

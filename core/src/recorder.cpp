@@ -1,0 +1,125 @@
+#include "recorder.hpp"
+
+#include "fedmpi/digest.hpp"
+#include "fedmpi/error.hpp"
+#include "fedmpi/log.hpp"
+#include "resume.hpp"
+
+#include <chrono>
+#include <fstream>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace fedmpi {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+bool same_layout(const Layout& a, const Layout& b) {
+  if (a.num_tensors() != b.num_tensors() || a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.num_tensors(); ++i)
+    if (a.spec(i).name != b.spec(i).name || a.spec(i).shape != b.spec(i).shape || a.spec(i).role != b.spec(i).role)
+      return false;
+  return true;
+}
+
+// One line for the terminal.
+std::string round_line(const RoundMetrics& metrics, int num_rounds) {
+  std::string line = fmt::format("round {}/{}", metrics.round, num_rounds);
+  if (metrics.clients) line += fmt::format(", {} clients", *metrics.clients);
+  if (metrics.failures.value_or(0) > 0) line += fmt::format(", {} failed", *metrics.failures);
+  if (metrics.fit_loss) line += fmt::format(", fit loss {:.4f}", *metrics.fit_loss);
+  if (metrics.evaluate_accuracy) line += fmt::format(", federated accuracy {:.4f}", *metrics.evaluate_accuracy);
+  if (metrics.central_accuracy) line += fmt::format(", central accuracy {:.4f}", *metrics.central_accuracy);
+  return line + fmt::format(", digest {:.12}, {:.1f} s", metrics.digest, metrics.seconds.total);
+}
+
+}  // namespace
+
+void Recorder::check_fresh(const fs::path& directory) {
+  if (fs::exists(directory) && !fs::is_directory(directory))
+    throw FileError(fmt::format("{} is a file: choose a directory with --output", directory.string()), directory);
+  for (const char* part : {"job.toml", "metrics.jsonl", "checkpoints"})
+    if (fs::exists(directory / part))
+      throw FileError(fmt::format("{} already holds a run: choose another directory with --output, or go on with "
+                                  "that run by --resume",
+                                  directory.string()),
+                      directory);
+}
+
+Checkpoint Recorder::load_for_resume(const Experiment& experiment) {
+  const fs::path& directory = experiment.job.run.output;
+  auto checkpoint = load_newest_checkpoint(directory / "checkpoints");
+  if (!checkpoint)
+    throw FileError(
+        fmt::format("{} holds no checkpoint to resume from: start the run without --resume", directory.string()),
+        directory);
+  const auto refuse = [&](const std::string& why) {
+    throw FileError(fmt::format("the run in {} cannot be resumed: {}", directory.string(), why), directory);
+  };
+  const auto differing = differing_keys(experiment.resolved_job, checkpoint->job);
+  if (!differing.empty())
+    refuse(fmt::format("this job is another one in {}: set what its job.toml says, or start a new run with --output",
+                       fmt::join(differing, ", ")));
+  if (checkpoint->dataset_digest != experiment.dataset->digest())
+    refuse("the dataset's content has changed since: bring back the one it was started with");
+  if (!same_layout(checkpoint->layout, experiment.model->layout()))
+    refuse(
+        "the model's tensors have other names or shapes than the checkpoint's: use the plugin and files it was started "
+        "with");
+  return std::move(*checkpoint);
+}
+
+Recorder::Recorder(const Experiment& experiment, std::vector<std::string> history)
+    : directory_{experiment.job.run.output}, history_{std::move(history)} {
+  for (const std::string& line : history_) rounds_.push_back(from_json_line(line));
+  fs::create_directories(directory_ / "checkpoints");
+  std::ofstream file(directory_ / "job.toml");
+  file << experiment.resolved_job << std::flush;
+  if (!file) throw Error(fmt::format("{} could not be written", (directory_ / "job.toml").string()));
+  metrics_ = std::make_unique<MetricsWriter>(directory_, history_);
+}
+
+Recorder::~Recorder() = default;
+
+void Recorder::finish_round(RoundMetrics metrics, const Experiment& experiment, const at::Tensor& global,
+                            std::chrono::steady_clock::time_point start) {
+  const Job& job = experiment.job;
+  metrics.digest = digest(global);
+  const bool last = metrics.round == job.run.rounds;
+  if (metrics.round > 0 && (last || (job.checkpoint.every != 0 && metrics.round % job.checkpoint.every == 0))) {
+    const auto checkpoint_start = std::chrono::steady_clock::now();
+    metrics.seconds.total = seconds_since(start);
+    save(metrics, experiment, global);
+    metrics.seconds.checkpoint = seconds_since(checkpoint_start);
+  }
+  metrics.seconds.total = seconds_since(start);
+  metrics_->write(metrics);
+  history_.push_back(to_json_line(metrics));
+  log(LogLevel::info, round_line(metrics, job.run.rounds));
+  rounds_.push_back(std::move(metrics));
+}
+
+void Recorder::save(const RoundMetrics& metrics, const Experiment& experiment, const at::Tensor& global) const {
+  std::vector<std::string> history = history_;
+  history.push_back(to_json_line(metrics));
+  const fs::path checkpoints = directory_ / "checkpoints";
+  save_checkpoint(checkpoint_path(checkpoints, metrics.round), {.round = metrics.round,
+                                                                .digest = metrics.digest,
+                                                                .layout = experiment.model->layout(),
+                                                                .parameters = global,
+                                                                .strategy_state = experiment.strategy->state(),
+                                                                .job = experiment.resolved_job,
+                                                                .dataset_digest = experiment.dataset->digest(),
+                                                                .history = std::move(history),
+                                                                .versions = experiment.versions});
+  prune_checkpoints(checkpoints, experiment.job.checkpoint.keep);
+}
+
+}  // namespace fedmpi

@@ -1,0 +1,66 @@
+#include "whole_file.hpp"
+
+#include "file_error.hpp"
+
+#include <string>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace fedmpi {
+
+namespace {
+
+class Descriptor {
+ public:
+  Descriptor(const std::filesystem::path& path, int flags)
+      : descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {}
+  ~Descriptor() { close(); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  bool valid() const { return descriptor_ >= 0; }
+  bool sync() const { return ::fsync(descriptor_) == 0; }
+  bool close() {
+    const bool closed = descriptor_ < 0 || ::close(descriptor_) == 0;
+    descriptor_ = -1;
+    return closed;
+  }
+  bool write(std::string_view bytes) const {
+    while (!bytes.empty()) {
+      const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return false;
+      bytes.remove_prefix(static_cast<std::size_t>(written));
+    }
+    return true;
+  }
+
+ private:
+  int descriptor_;
+};
+
+bool write_and_rename(const std::filesystem::path& temporary, const std::filesystem::path& path,
+                      std::string_view bytes) {
+  Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+  return file.valid() && file.write(bytes) && file.sync() && file.close() &&
+         ::rename(temporary.c_str(), path.c_str()) == 0;
+}
+
+}  // namespace
+
+void write_whole_file(const std::filesystem::path& path, std::string_view bytes) {
+  const std::filesystem::path temporary = path.string() + fmt::format(".tmp.{}", ::getpid());
+  if (!write_and_rename(temporary, path, bytes)) {
+    const std::string reason = errno_message();
+    ::unlink(temporary.c_str());
+    throw file_error(path, "could not be written: " + reason);
+  }
+  const std::filesystem::path directory = path.parent_path();
+  const Descriptor entry(directory.empty() ? "." : directory, O_RDONLY | O_DIRECTORY);
+  if (!entry.valid() || !entry.sync()) {
+    throw file_error(path, "is in place but may not outlive a crash of the machine: " + errno_message());
+  }
+}
+
+}  // namespace fedmpi

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+namespace fedmpi {
+
+// Puts a file with these bytes in the place of `path`, whole and on disk, or throws FileError, leaves `path` as it was
+// and nothing beside it.
+void write_whole_file(const std::filesystem::path& path, std::string_view bytes);
+
+}  // namespace fedmpi

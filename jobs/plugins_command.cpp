@@ -1,0 +1,118 @@
+#include "plugins_command.hpp"
+
+#include "fedmpi/plugin.hpp"
+
+#include <cmath>
+#include <system_error>
+
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace fedmpi {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct PluginsArguments {
+  std::string directory;
+  bool json = false;
+};
+
+const char* short_type(OptionType type) {
+  switch (type) {
+    case OptionType::boolean:
+      return "boolean";
+    case OptionType::integer:
+      return "integer";
+    case OptionType::number:
+      return "number";
+    case OptionType::string:
+      return "string";
+    case OptionType::integers:
+      return "integers";
+    case OptionType::numbers:
+      return "numbers";
+    case OptionType::strings:
+      return "strings";
+  }
+  return "unknown";
+}
+
+std::string default_text(const OptionSpec& spec) {
+  if (spec.default_value == nullptr) return "required";
+  if (spec.type == OptionType::string) return fmt::format("\"{}\"", spec.default_value);
+  return *spec.default_value == '\0' ? "may be left out" : spec.default_value;
+}
+
+Json option_json(const OptionSpec& spec) {
+  Json json{{"name", spec.name}, {"type", short_type(spec.type)}, {"required", spec.default_value == nullptr}};
+  if (spec.default_value != nullptr) json["default"] = spec.default_value;
+  if (std::isfinite(spec.minimum)) json["minimum"] = spec.minimum;
+  if (std::isfinite(spec.maximum)) json["maximum"] = spec.maximum;
+  if (spec.choices != nullptr) json["choices"] = spec.choices;
+  json["help"] = spec.help;
+  return json;
+}
+
+Json plugin_json(const Plugin& plugin) {
+  Json options = Json::array();
+  for (const OptionSpec& spec : plugin.options()) options.push_back(option_json(spec));
+  return {{"name", plugin.info->name},
+          {"kind", plugin.info->kind},
+          {"version", plugin.info->version},
+          {"path", plugin.path.string()},
+          {"digest", plugin.digest},
+          {"summary", plugin.info->summary},
+          {"options", options}};
+}
+
+void print_plugin(const Plugin& plugin) {
+  fmt::print("{} {} {}\n  {}\n  {}\n", plugin.info->kind, plugin.info->name, plugin.info->version, plugin.info->summary,
+             plugin.path.string());
+  for (const OptionSpec& spec : plugin.options()) {
+    const std::string range = describe_range(spec);
+    fmt::print("    {:<26} {:<9} {:<16} {}{}\n", spec.name, short_type(spec.type), default_text(spec), spec.help,
+               range.empty() ? "" : fmt::format(" ({})", range));
+  }
+}
+
+std::vector<std::filesystem::path> directories(const PluginsArguments& arguments) {
+  if (arguments.directory.empty()) return plugin_search_path({});
+  std::error_code error;
+  if (!std::filesystem::is_directory(arguments.directory, error)) {
+    throw PluginError(fmt::format("{} is not a directory", arguments.directory), arguments.directory);
+  }
+  return {arguments.directory};
+}
+
+void list(const PluginsArguments& arguments) {
+  std::vector<std::string> problems;
+  const std::vector<Plugin> plugins = list_plugins(directories(arguments), problems);
+  if (arguments.json) {
+    Json json{{"plugins", Json::array()}, {"problems", problems}};
+    for (const Plugin& plugin : plugins) json["plugins"].push_back(plugin_json(plugin));
+    fmt::print("{}\n", json.dump(2));
+    return;
+  }
+  for (const Plugin& plugin : plugins) print_plugin(plugin);
+  if (plugins.empty()) fmt::print("no plugins\n");
+  for (const std::string& problem : problems) fmt::print("not usable: {}\n", problem);
+}
+
+}  // namespace
+
+void add_plugins_command(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("plugins", "what is installed, where, which version, which options it takes");
+  command->add_option("directory")->description("only the plugins in this directory");
+  command->add_flag("--json")->description("as JSON");
+  command->callback([command] {
+    PluginsArguments arguments{.directory = "", .json = command->count("--json") > 0};
+    if (command->count("directory") > 0) arguments.directory = (*command)["directory"]->as<std::string>();
+    list(arguments);
+  });
+}
+
+}  // namespace fedmpi

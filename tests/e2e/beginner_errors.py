@@ -1,0 +1,248 @@
+"""A beginner's mistakes with the whole program.
+
+Each must end with exit status 2 and one sentence that says what, where and what to do, and leave the disk as it was.
+Every mistake is tried twice: as one process, where stderr must be that sentence and nothing else, and under mpirun with
+two ranks, where the launcher may add words of its own.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+
+JOB = """\
+[run]
+name = "made_up"
+rounds = 1
+threads = 1
+
+[federation]
+clients = 4
+
+[strategy]
+name = "fedavg"
+
+[model]
+name = "logistic"
+
+[data]
+name = "synthetic"
+
+[training]
+batch_size = 16
+optimizer = "sgd"
+learning_rate = 0.1
+precision = "float32"
+"""
+
+TEXT_JOB = JOB.replace('name = "logistic"', 'name = "transformer"\npath = "model"').replace(
+    'name = "synthetic"', 'name = "hdf5_text"\npath = "shards"')
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "good", "bad", "film", "very", "not", "."]
+
+
+def edit(old, new, text=JOB):
+    assert text.count(old) == 1, old
+    return text.replace(old, new)
+
+
+# (name, job text, arguments after `fedmpi`, fragments of the sentence, what is prepared beforehand)
+CASES = [
+    ("no_such_job", JOB, ["run", "jbo.toml"], ["jbo.toml"], None),
+    ("job_is_a_directory", JOB, ["run", "."], ["job file"], None),
+    ("not_toml", edit("rounds = 1", "rounds ="), ["run", "job.toml"], ["job.toml:3:"], None),
+    ("misspelt_key", edit("batch_size", "batchsize"), ["run", "job.toml"],
+     ["job.toml:19:1: [training] has no key 'batchsize'", "did you mean 'batch_size'?"], None),
+    ("misspelt_section", edit("[training]", "[trainig]"), ["run", "job.toml"],
+     ["job.toml:18:2: there is no section [trainig]", "did you mean [training]?"], None),
+    ("misspelt_plugin_key", edit('"synthetic"', '"synthetic"\ntrain_exampels = 100'), ["run", "job.toml"],
+     ["job.toml:17:1: [data] has no key 'train_exampels'", "did you mean 'train_examples'?"], None),
+    ("misspelt_override", JOB, ["run", "job.toml", "--set", "training.learning_rat=1"],
+     ["--set", "did you mean 'learning_rate'?"], None),
+    ("wrong_type", edit("batch_size = 16", 'batch_size = "16"'), ["run", "job.toml"],
+     ["job.toml:19:1: 'batch_size' in [training] must be an integer", 'the string "16"'], None),
+    ("out_of_range", JOB, ["run", "job.toml", "--set", "federation.fraction_fit=1.5"],
+     ["'fraction_fit' in [federation] must be between 0 and 1, not 1.5"], None),
+    ("more_clients_than_examples", edit("clients = 4", "clients = 100000"), ["run", "job.toml"],
+     ["100000 clients", "examples"], None),
+    ("no_such_plugin", edit('"fedavg"', '"fedavgg"'), ["run", "job.toml"],
+     ["there is no strategy plugin 'fedavgg'", "did you mean 'fedavg'?", "fedavgg.so"], None),
+    ("plugin_of_another_kind", edit('"logistic"', '"synthetic"'), ["run", "job.toml"],
+     ["is a dataset plugin, and [model] asks for a model"], None),
+    ("output_holds_a_run", JOB, ["run", "job.toml"], ["runs/made_up already holds a run", "--output"], "run"),
+    ("output_is_a_file", JOB, ["run", "job.toml", "--output", "job.toml"], ["job.toml is a file"], None),
+    ("nothing_to_resume", JOB, ["run", "job.toml", "--resume"], ["runs/made_up", "resume"], None),
+    ("no_shard_directory", TEXT_JOB, ["run", "job.toml"], ["shards", "fedmpi prepare"], "model"),
+    ("no_shard", TEXT_JOB, ["run", "job.toml"], ["shards", "test.h5", "fedmpi prepare"], "no_test_shard"),
+    ("no_model", TEXT_JOB, ["run", "job.toml"], ["model"], "shards"),
+    ("another_vocabulary", TEXT_JOB, ["run", "job.toml"], ["another vocabulary", "fedmpi prepare"], "two_vocabularies"),
+    ("no_verb", JOB, [], ["--help"], None),
+    ("unknown_verb", JOB, ["rum", "job.toml"], ["rum"], None),
+    ("unknown_flag", JOB, ["run", "job.toml", "--resum"], ["--resum"], None),
+    ("no_job", JOB, ["run"], ["job"], None),
+]
+
+
+class Tools:
+    def __init__(self, fedmpi, mpirun):
+        self.fedmpi = fedmpi
+        self.mpirun = [mpirun, "-np", "2", "--map-by", ":OVERSUBSCRIBE", "--bind-to", "none"]
+        self.environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+        self.environment.pop("FEDMPI_PLUGIN_PATH", None)
+
+    def run(self, arguments, directory, launcher=()):
+        return subprocess.run([*launcher, self.fedmpi, *arguments], cwd=directory, env=self.environment, timeout=120,
+                              capture_output=True, text=True, check=False)
+
+    def must(self, arguments, directory):
+        done = self.run(arguments, directory)
+        assert done.returncode == 0, f"fedmpi {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+
+
+def write_vocabulary(path, words):
+    path.write_text("".join(word + "\n" for word in words), encoding="utf-8")
+
+
+def write_model(directory):
+    """A DistilBERT of one layer, eight wide: config.json, vocab.txt and a safetensors file of small numbers."""
+    directory.mkdir()
+    write_vocabulary(directory / "vocab.txt", WORDS)
+    width, hidden, positions = 8, 16, 64
+    (directory / "config.json").write_text(json.dumps({
+        "model_type": "distilbert", "architectures": ["DistilBertForSequenceClassification"], "activation": "gelu",
+        "dim": width, "hidden_dim": hidden, "n_heads": 2, "n_layers": 1, "vocab_size": len(WORDS),
+        "max_position_embeddings": positions, "pad_token_id": 0, "sinusoidal_pos_embds": False, "dropout": 0.1,
+        "attention_dropout": 0.1, "seq_classif_dropout": 0.2, "initializer_range": 0.02}), encoding="utf-8")
+    shapes = {"distilbert.embeddings.word_embeddings.weight": [len(WORDS), width],
+              "distilbert.embeddings.position_embeddings.weight": [positions, width],
+              "distilbert.embeddings.LayerNorm.weight": [width], "distilbert.embeddings.LayerNorm.bias": [width]}
+    layer = "distilbert.transformer.layer.0."
+    for name in ("q_lin", "k_lin", "v_lin", "out_lin"):
+        shapes[f"{layer}attention.{name}.weight"] = [width, width]
+        shapes[f"{layer}attention.{name}.bias"] = [width]
+    for name in ("sa_layer_norm", "output_layer_norm"):
+        shapes[f"{layer}{name}.weight"] = [width]
+        shapes[f"{layer}{name}.bias"] = [width]
+    for name, rows, columns in (("ffn.lin1", hidden, width), ("ffn.lin2", width, hidden)):
+        shapes[f"{layer}{name}.weight"] = [rows, columns]
+        shapes[f"{layer}{name}.bias"] = [rows]
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, shape in shapes.items():
+        count = shape[0] * (shape[1] if len(shape) == 2 else 1)
+        begin = len(data)
+        data += struct.pack(f"<{count}f", *(0.01 * (i % 7 - 3) for i in range(count)))
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, len(data)]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (directory / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def write_shards(tools, directory, words):
+    """Shards of made-up reviews in the layout of the publisher's archive, made by `fedmpi prepare imdb`."""
+    reviews = directory / "aclImdb"
+    for split in ("train", "test"):
+        for label, word, stars in (("pos", "good", 9), ("neg", "bad", 2)):
+            folder = reviews / split / label
+            folder.mkdir(parents=True)
+            for i in range(10):
+                (folder / f"{i}_{stars}.txt").write_text(f"a {'very ' * i}{word} film.", encoding="utf-8")
+    write_vocabulary(directory / "vocab.txt", words)
+    tools.must(["prepare", "imdb", "--archive", "aclImdb", "--vocabulary", "vocab.txt", "--output", "shards"], directory)
+
+
+def prepare(tools, what, directory):
+    if what == "run":
+        tools.must(["run", "job.toml"], directory)
+    if what in ("model", "no_test_shard", "two_vocabularies"):
+        write_model(directory / "model")
+    if what in ("shards", "no_test_shard"):
+        write_shards(tools, directory, WORDS)
+    if what == "two_vocabularies":
+        write_shards(tools, directory, [*WORDS[:-2], "never", WORDS[-1]])
+    if what == "no_test_shard":
+        for path in (directory / "shards").glob("test*.h5"):
+            path.unlink()
+
+
+def content(directory):
+    return {str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            for path in sorted(directory.rglob("*"))}
+
+
+def complaints(done, before, directory, fragments, launched):
+    """What is wrong with how the program refused."""
+    lines = done.stderr.splitlines()
+    ours = [line for line in lines if line.startswith("fedmpi: ")]
+    if done.returncode != 2:
+        yield f"exit status {done.returncode}, not 2"
+    if len(ours) != 1:
+        yield f"{len(ours)} lines on stderr begin with 'fedmpi: ', not 1"
+    if not launched and len(lines) != len(ours):
+        yield "stderr holds more than the sentence"
+    if done.stdout and not launched:
+        yield "stdout is not empty"
+    for fragment in fragments:
+        if ours and fragment not in ours[0]:
+            yield f"the sentence does not contain {fragment!r}"
+    after = content(directory)
+    if after != before:
+        changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+        yield f"changed on disk: {', '.join(changed)}"
+
+
+def check(tools, case, workdir):
+    name, job, arguments, fragments, what = case
+    directory = workdir / name
+    directory.mkdir()
+    (directory / "job.toml").write_text(job, encoding="utf-8")
+    prepare(tools, what, directory)
+    before = content(directory)
+    faults = []
+    for launcher in ((), tools.mpirun):
+        done = tools.run(arguments, directory, launcher)
+        found = list(complaints(done, before, directory, fragments, bool(launcher)))
+        how = "under mpirun" if launcher else "alone"
+        faults += [f"{how}: {fault}" for fault in found]
+        if found:
+            faults.append(f"{how}, stdout and stderr:\n{done.stdout}{done.stderr}")
+        elif not launcher:
+            print(f"{name}: {done.stderr.strip()}")
+    return faults
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fedmpi", required=True)
+    parser.add_argument("--mpirun", required=True)
+    parser.add_argument("--workdir", required=True, type=pathlib.Path)
+    parser.add_argument("cases", nargs="*", help="only these")
+    arguments = parser.parse_args()
+    unknown = set(arguments.cases) - {case[0] for case in CASES}
+    if unknown:
+        parser.error(f"no such case: {', '.join(sorted(unknown))}")
+    workdir = arguments.workdir.resolve() / "beginner_errors"
+    shutil.rmtree(workdir, ignore_errors=True)
+    workdir.mkdir(parents=True)
+    tools = Tools(str(pathlib.Path(arguments.fedmpi).resolve()), arguments.mpirun)
+    num_failed = 0
+    for case in CASES:
+        if arguments.cases and case[0] not in arguments.cases:
+            continue
+        try:
+            faults = check(tools, case, workdir)
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            faults = [str(error)]
+        for fault in faults:
+            print(f"{case[0]}: FAILED {fault}")
+        num_failed += bool(faults)
+    if num_failed:
+        sys.exit(f"{num_failed} cases failed")
+
+
+if __name__ == "__main__":
+    main()

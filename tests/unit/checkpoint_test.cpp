@@ -1,0 +1,174 @@
+#include "fedmpi/checkpoint.hpp"
+
+#include "fedmpi/digest.hpp"
+#include "fedmpi/error.hpp"
+#include "fedmpi/hdf5_file.hpp"
+#include "temporary_directory.hpp"
+
+#include <string>
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+namespace fedmpi {
+namespace {
+
+Checkpoint small_checkpoint(int round = 3) {
+  Checkpoint checkpoint;
+  checkpoint.round = round;
+  checkpoint.layout = Layout({{"head.weight", {2, 3}, TensorRole::frozen},
+                              {"norm.weight", {3}, TensorRole::local},
+                              {"body.weight", {4, 5}, TensorRole::shared, 0.001}});
+  checkpoint.parameters = at::arange(checkpoint.layout.size(), at::kFloat) / 7;
+  checkpoint.digest = digest(checkpoint.parameters);
+  checkpoint.strategy_state = {{"z_last", at::arange(5, at::kDouble)}, {"a_first", at::tensor({42}, at::kLong)}};
+  checkpoint.job = "[run]\nname = \"naïve\"\n";
+  checkpoint.dataset_digest = "feed";
+  checkpoint.history = {R"({"round":0})", R"({"round":1})"};
+  checkpoint.versions = {{"torch", "2.13.0"}, {"plugin.model", "beef"}};
+  return checkpoint;
+}
+
+void expect_equal(const Checkpoint& a, const Checkpoint& b) {
+  EXPECT_EQ(a.round, b.round);
+  EXPECT_EQ(a.digest, b.digest);
+  EXPECT_TRUE(at::equal(a.parameters, b.parameters));
+  EXPECT_EQ(a.job, b.job);
+  EXPECT_EQ(a.dataset_digest, b.dataset_digest);
+  EXPECT_EQ(a.history, b.history);
+  EXPECT_EQ(a.versions, b.versions);
+  ASSERT_EQ(a.strategy_state.size(), b.strategy_state.size());
+  for (std::size_t i = 0; i < a.strategy_state.size(); ++i) {
+    EXPECT_EQ(a.strategy_state[i].name, b.strategy_state[i].name);
+    EXPECT_EQ(a.strategy_state[i].tensor.scalar_type(), b.strategy_state[i].tensor.scalar_type());
+    EXPECT_TRUE(at::equal(a.strategy_state[i].tensor, b.strategy_state[i].tensor));
+  }
+  ASSERT_EQ(a.layout.num_tensors(), b.layout.num_tensors());
+  for (std::size_t i = 0; i < a.layout.num_tensors(); ++i) {
+    EXPECT_EQ(a.layout.spec(i).name, b.layout.spec(i).name);
+    EXPECT_EQ(a.layout.spec(i).shape, b.layout.spec(i).shape);
+    EXPECT_EQ(a.layout.spec(i).role, b.layout.spec(i).role);
+    EXPECT_EQ(a.layout.spec(i).learning_rate, b.layout.spec(i).learning_rate);
+    EXPECT_EQ(a.layout.offset(i), b.layout.offset(i));
+  }
+}
+
+TEST(Checkpoint, ComesBackAsSaved) {
+  const TemporaryDirectory directory;
+  save_checkpoint(directory / "made/a.h5", small_checkpoint());
+  expect_equal(load_checkpoint(directory / "made/a.h5"), small_checkpoint());
+}
+
+TEST(Checkpoint, LongHistoryComesBack) {
+  const TemporaryDirectory directory;
+  Checkpoint checkpoint = small_checkpoint();
+  checkpoint.history.assign(2000, R"({"round":1,"digest":"0123456789abcdef0123456789abcdef"})");
+  save_checkpoint(directory / "a.h5", checkpoint);
+  expect_equal(load_checkpoint(directory / "a.h5"), checkpoint);
+}
+
+TEST(Checkpoint, EmptyPartsComeBack) {
+  const TemporaryDirectory directory;
+  Checkpoint checkpoint;
+  checkpoint.parameters = at::empty({0}, at::kFloat);
+  save_checkpoint(directory / "a.h5", checkpoint);
+  expect_equal(load_checkpoint(directory / "a.h5"), checkpoint);
+}
+
+TEST(Checkpoint, NamelessStateIsRefused) {
+  const TemporaryDirectory directory;
+  Checkpoint checkpoint = small_checkpoint();
+  checkpoint.strategy_state[0].name = "a/b";
+  EXPECT_THROW(save_checkpoint(directory / "a.h5", checkpoint), FileError);
+}
+
+TEST(Checkpoint, FlippedBytesAreErrorsOrHarmless) {
+  const TemporaryDirectory directory;
+  save_checkpoint(directory / "good.h5", small_checkpoint());
+  const std::string good = read_bytes(directory / "good.h5");
+  int num_errors = 0;
+  for (std::size_t i = 0; i < good.size(); i += 11) {
+    std::string bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ 0x10);
+    write_bytes(directory / "bad.h5", bad);
+    try {
+      expect_equal(load_checkpoint(directory / "bad.h5"), small_checkpoint());
+    } catch (const FileError&) {
+      ++num_errors;
+    }
+    ASSERT_FALSE(testing::Test::HasFailure()) << "byte " << i << " of " << good.size();
+  }
+  EXPECT_GT(num_errors, 100);
+}
+
+TEST(Checkpoint, TruncatedFilesAndOtherFilesAreErrors) {
+  const TemporaryDirectory directory;
+  save_checkpoint(directory / "good.h5", small_checkpoint());
+  const std::string good = read_bytes(directory / "good.h5");
+  for (std::size_t size = 0; size < good.size(); size += 97) {
+    write_bytes(directory / "bad.h5", good.substr(0, size));
+    EXPECT_THROW(load_checkpoint(directory / "bad.h5"), FileError) << size;
+  }
+  Hdf5Writer other(directory / "other.h5");
+  other.write_string("/", "schema", "fedmpi-shard");
+  other.commit();
+  EXPECT_THROW(load_checkpoint(directory / "other.h5"), FileError);
+}
+
+TEST(CheckpointDirectory, ListsByRoundAndOnlyCheckpoints) {
+  const TemporaryDirectory directory;
+  EXPECT_TRUE(list_checkpoints(directory / "missing").empty());
+  for (const char* name : {"round_10000.h5", "round_0009.h5", "round_0010.h5", "round_9.h5", "round_.h5",
+                           "round_0001.h5x", "round_0002.h5.tmp.7", "notes.txt", "round_-001.h5"}) {
+    write_bytes(directory / name, "");
+  }
+  EXPECT_EQ(
+      list_checkpoints(directory.path()),
+      (std::vector<std::filesystem::path>{checkpoint_path(directory.path(), 9), checkpoint_path(directory.path(), 10),
+                                          checkpoint_path(directory.path(), 10000)}));
+}
+
+TEST(CheckpointDirectory, NewestThatCanBeReadIsLoaded) {
+  const TemporaryDirectory directory;
+  EXPECT_FALSE(load_newest_checkpoint(directory.path()).has_value());
+  for (int round = 1; round <= 3; ++round) {
+    save_checkpoint(checkpoint_path(directory.path(), round), small_checkpoint(round));
+  }
+  EXPECT_EQ(load_newest_checkpoint(directory.path())->round, 3);
+  write_bytes(directory / "round_0003.h5", "damaged");
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(load_newest_checkpoint(directory.path())->round, 2);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("round_0003.h5"), std::string::npos);
+  write_bytes(directory / "round_0001.h5", "damaged");
+  write_bytes(directory / "round_0002.h5", "damaged");
+  testing::internal::CaptureStderr();
+  EXPECT_THROW(load_newest_checkpoint(directory.path()), FileError);
+  testing::internal::GetCapturedStderr();
+}
+
+TEST(CheckpointDirectory, PruningKeepsTheNewest) {
+  const TemporaryDirectory directory;
+  for (const int round : {2, 9, 10, 11}) write_bytes(checkpoint_path(directory.path(), round), "");
+  write_bytes(directory / "round_0012.h5.tmp.99", "");
+  prune_checkpoints(directory.path(), 0);
+  EXPECT_EQ(list_checkpoints(directory.path()).size(), 4u);
+  prune_checkpoints(directory.path(), 2);
+  EXPECT_EQ(list_checkpoints(directory.path()),
+            (std::vector<std::filesystem::path>{checkpoint_path(directory.path(), 10),
+                                                checkpoint_path(directory.path(), 11)}));
+  EXPECT_FALSE(std::filesystem::exists(directory / "round_0012.h5.tmp.99"));
+  prune_checkpoints(directory.path(), 5);
+  EXPECT_EQ(list_checkpoints(directory.path()).size(), 2u);
+}
+
+TEST(LibraryVersions, NameWhatResultsDependOn) {
+  const auto versions = library_versions();
+  for (const char* key : {"fedmpi", "torch", "mpi", "hdf5", "compiler", "instruction_set"}) {
+    ASSERT_TRUE(versions.contains(key)) << key;
+    EXPECT_FALSE(versions.at(key).empty()) << key;
+    RecordProperty(key, versions.at(key));
+  }
+}
+
+}  // namespace
+}  // namespace fedmpi

@@ -1,0 +1,61 @@
+#include "fixed_point.hpp"
+
+#include "fedmpi/error.hpp"
+#include "fedmpi/random.hpp"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+namespace fedmpi {
+namespace {
+
+TEST(FixedPointSum, MeanOfHandComputedNumbers) {
+  FixedPointSum sum(3);
+  sum.clear(2);
+  sum.add(at::tensor({1.0F, -2.0F, 0.5F}), 1.0);
+  sum.add(at::tensor({4.0F, 1.0F, 0.25F}), 3.0);
+  const at::Tensor mean = sum.mean(4.0);
+  EXPECT_EQ(mean[0].item<float>(), 3.25F);
+  EXPECT_EQ(mean[1].item<float>(), 0.25F);
+  EXPECT_EQ(mean[2].item<float>(), 0.3125F);
+}
+
+TEST(FixedPointSum, OrderAndGroupingDoNotMatter) {
+  constexpr std::int64_t size = 1000;
+  constexpr int clients = 50;
+  std::vector<at::Tensor> updates;
+  RandomStream stream{random_key(7, Purpose::synthetic)};
+  for (int k = 0; k < clients; ++k) {
+    updates.push_back(at::empty({size}, at::kFloat));
+    for (std::int64_t i = 0; i < size; ++i) updates.back()[i] = static_cast<float>(0.01 * stream.normal());
+  }
+  FixedPointSum forward(size), backward(size), part(size);
+  for (FixedPointSum* sum : {&forward, &backward, &part}) sum->clear(clients);
+  for (int k = 0; k < clients; ++k) forward.add(updates[static_cast<std::size_t>(k)], k + 0.7);
+  for (int k = clients - 1; k >= 25; --k) backward.add(updates[static_cast<std::size_t>(k)], k + 0.7);
+  for (int k = 0; k < 25; ++k) part.add(updates[static_cast<std::size_t>(k)], k + 0.7);
+  EXPECT_TRUE(at::equal(forward.sum(), backward.sum() + part.sum()));
+}
+
+TEST(FixedPointSum, RefusesWhatDoesNotFitAndKeepsTheSum) {
+  FixedPointSum sum(2);
+  sum.clear(4);
+  sum.add(at::tensor({1.0F, 1.0F}), 1.0);
+  const at::Tensor before = sum.sum().clone();
+  EXPECT_THROW(sum.add(at::tensor({0.0F, std::numeric_limits<float>::quiet_NaN()}), 1.0), Error);
+  EXPECT_THROW(sum.add(at::tensor({std::numeric_limits<float>::infinity(), 0.0F}), 1.0), Error);
+  EXPECT_THROW(sum.add(at::tensor({0x1.0p28F, 0.0F}), 1.01), Error);
+  EXPECT_TRUE(at::equal(before, sum.sum()));
+  // Four contributions at the bound must not overflow.
+  sum.clear(4);
+  for (int k = 0; k < 4; ++k) sum.add(at::tensor({0x1.0p28F, -0x1.0p28F}), 1.0);
+  EXPECT_EQ(sum.mean(4.0)[0].item<float>(), 0x1.0p28F);
+  EXPECT_EQ(sum.mean(4.0)[1].item<float>(), -0x1.0p28F);
+}
+
+}  // namespace
+}  // namespace fedmpi

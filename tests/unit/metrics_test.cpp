@@ -1,0 +1,125 @@
+#include "fedmpi/metrics.hpp"
+
+#include "fedmpi/error.hpp"
+#include "temporary_directory.hpp"
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include <gtest/gtest.h>
+
+namespace fedmpi {
+namespace {
+
+RoundMetrics first_round() {
+  RoundMetrics metrics;
+  metrics.round = 1;
+  metrics.digest = "0123456789abcdef0123456789abcdef";
+  metrics.clients = 7;
+  metrics.failures = 0;
+  metrics.fit_loss = 0.1;
+  metrics.evaluate_loss = 1.0 / 3.0;
+  metrics.evaluate_accuracy = 0.5;
+  metrics.central_loss = 0.25;
+  metrics.central_accuracy = 0.75;
+  metrics.seconds = {1.5, 20.0, 0.125, 3.0, 0.5, 25.125};
+  metrics.tokens_per_second = 12345.678;
+  metrics.bytes_sent = 5'000'000'000;
+  metrics.peak_rss_bytes = 1'000'000'000;
+  return metrics;
+}
+
+RoundMetrics before_training() {
+  RoundMetrics metrics;
+  metrics.digest = "f";
+  metrics.seconds.total = 0.5;
+  return metrics;
+}
+
+TEST(Metrics, LineHasTheNamedKeysInOrder) {
+  EXPECT_EQ(
+      to_json_line(first_round()),
+      R"({"round":1,"digest":"0123456789abcdef0123456789abcdef","clients":7,"failures":0,"fit":{"loss":0.1},)"
+      R"("evaluate":{"loss":0.3333333333333333,"accuracy":0.5},"central":{"loss":0.25,"accuracy":0.75},)"
+      R"("seconds":{"broadcast":1.5,"fit":20.0,"aggregate":0.125,"evaluate":3.0,"checkpoint":0.5,"total":25.125},)"
+      R"("tokens_per_second":12345.678,"bytes_sent":5000000000,"peak_rss_bytes":1000000000})");
+}
+
+TEST(Metrics, WhatWasNotMeasuredIsAbsent) {
+  EXPECT_EQ(to_json_line(before_training()),
+            R"({"round":0,"digest":"f","seconds":{"total":0.5},"bytes_sent":0,"peak_rss_bytes":0})");
+}
+
+TEST(Metrics, LineComesBack) {
+  const RoundMetrics metrics = from_json_line(to_json_line(first_round()));
+  EXPECT_EQ(to_json_line(metrics), to_json_line(first_round()));
+  EXPECT_EQ(*metrics.evaluate_loss, 1.0 / 3.0);  // to the last bit
+  EXPECT_EQ(metrics.bytes_sent, 5'000'000'000);
+  EXPECT_FALSE(from_json_line(to_json_line(before_training())).fit_loss.has_value());
+}
+
+TEST(Metrics, NotANumberIsNull) {
+  RoundMetrics metrics = before_training();
+  metrics.fit_loss = std::numeric_limits<double>::quiet_NaN();
+  const std::string line = to_json_line(metrics);
+  EXPECT_NE(line.find(R"("fit":{"loss":null})"), std::string::npos) << line;
+  EXPECT_TRUE(std::isnan(*from_json_line(line).fit_loss));
+}
+
+TEST(Metrics, LinesThatAreNotUnderstoodAreErrors) {
+  const std::string good = to_json_line(before_training());
+  for (const std::string& bad :
+       {std::string(""), std::string("{"), std::string("[]"), std::string("{}"), good + good,
+        good.substr(0, good.size() - 1) + R"(,"surprise":1})", good.substr(0, good.size() - 1) + R"(,"clients":"7"})",
+        good.substr(0, good.size() - 1) + R"(,"clients":1.5})",
+        good.substr(0, good.size() - 1) + R"(,"fit":{"loss":"x"}})"}) {
+    EXPECT_THROW(from_json_line(bad), Error) << bad;
+  }
+}
+
+TEST(Metrics, FilesGrowALineARound) {
+  const TemporaryDirectory directory;
+  const std::string header =
+      "round,digest,clients,failures,fit.loss,evaluate.loss,evaluate.accuracy,central.loss,central.accuracy,"
+      "seconds.broadcast,seconds.fit,seconds.aggregate,seconds.evaluate,seconds.checkpoint,seconds.total,"
+      "tokens_per_second,bytes_sent,peak_rss_bytes\n";
+  const std::string zero = "0,f,,,,,,,,,,,,,0.5,,0,0\n";
+  const std::string one =
+      "1,0123456789abcdef0123456789abcdef,7,0,0.1,0.3333333333333333,0.5,0.25,0.75,1.5,20,0.125,3,0.5,25.125,12345.678,"
+      "5000000000,1000000000\n";
+  {
+    MetricsWriter writer(directory.path(), {});
+    writer.write(before_training());
+    EXPECT_EQ(read_bytes(directory / "metrics.csv"), header + zero) << "flushed by line";
+    writer.write(first_round());
+    EXPECT_EQ(read_bytes(directory / "metrics.jsonl"),
+              to_json_line(before_training()) + "\n" + to_json_line(first_round()) + "\n");
+    EXPECT_EQ(read_bytes(directory / "metrics.csv"), header + zero + one);
+  }
+  const std::vector<std::string> history = {to_json_line(before_training())};
+  MetricsWriter writer(directory.path(), history);
+  EXPECT_EQ(read_bytes(directory / "metrics.jsonl"), history[0] + "\n") << "a resumed run starts from its history";
+  EXPECT_EQ(read_bytes(directory / "metrics.csv"), header + zero);
+  writer.write(first_round());
+  EXPECT_EQ(read_bytes(directory / "metrics.csv"), header + zero + one);
+}
+
+TEST(Metrics, FailedWritesAreErrors) {
+  const TemporaryDirectory directory;
+  EXPECT_THROW(MetricsWriter(directory / "missing", {}), Error);
+}
+
+TEST(Metrics, TableLinesUp) {
+  RoundMetrics zero = before_training();
+  zero.central_accuracy = 0.5;
+  const std::vector<RoundMetrics> rounds = {zero, first_round()};
+  EXPECT_EQ(rounds_table(rounds),
+            "                   fit  evaluate  evaluate  central   central\n"
+            "round  clients    loss      loss  accuracy     loss  accuracy  seconds  tokens/s        digest\n"
+            "    0        -       -         -         -        -    0.5000      0.5         -             f\n"
+            "    1        7  0.1000    0.3333    0.5000   0.2500    0.7500     25.1     12346  0123456789ab\n");
+}
+
+}  // namespace
+}  // namespace fedmpi

@@ -1,0 +1,139 @@
+// A round on one rank, by the classes the protocol is made of, with the shipped plugins through the real loader.
+#include "client.hpp"
+#include "fedmpi/error.hpp"
+#include "fedmpi/experiment.hpp"
+#include "host.hpp"
+#include "partition.hpp"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+namespace fedmpi {
+namespace {
+
+const std::string job_text = R"(
+[run]
+name = "test"
+plugins = [")" FEDMPI_BUILT_PLUGINS R"("]
+[federation]
+clients = 4
+[model]
+name = "logistic"
+[data]
+name = "synthetic"
+train_examples = 203
+test_examples = 40
+[training]
+batch_size = 16
+optimizer = "sgd"
+learning_rate = 0.1
+momentum = 0.9
+)";
+
+Experiment make_experiment(const std::vector<std::string>& settings = {}) {
+  return load_experiment(parse_job(job_text, "test.toml", settings));
+}
+
+void ignore(std::int64_t) {}
+
+TEST(Partition, IidPartsDifferByAtMostOneAndCoverEverything) {
+  const Experiment experiment = make_experiment();
+  const Partition partition = make_partition(experiment.job, *experiment.dataset);
+  std::vector<int> seen(203);
+  for (const auto& part : partition.train) {
+    EXPECT_TRUE(part.size() == 50 || part.size() == 51);
+    for (const std::int64_t example : part) ++seen[static_cast<std::size_t>(example)];
+  }
+  for (const int count : seen) EXPECT_EQ(count, 1);
+  EXPECT_EQ(partition.central.size(), 40U);
+}
+
+TEST(Partition, TooFewExamplesIsOneSentence) {
+  const Experiment experiment = make_experiment({"data.train_examples_per_client=51"});
+  try {
+    make_partition(experiment.job, *experiment.dataset);
+    FAIL() << "204 examples were found in 203";
+  } catch (const ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("need 204"), std::string::npos) << error.what();
+  }
+}
+
+TEST(Round, FedAvgIsTheExampleWeightedMeanComputedByHand) {
+  Experiment experiment = make_experiment();
+  const Partition partition = make_partition(experiment.job, *experiment.dataset);
+  const at::Tensor global = at::arange(experiment.model->layout().size(), at::kFloat).sin().mul(0.1);
+  Host host(experiment, partition);
+  const std::vector<std::int64_t> clients{0, 1, 2, 3};
+  const FitOutcome outcome = host.fit(clients, 4, 1, global, ignore);
+  ASSERT_EQ(outcome.records.size(), 4U);
+  ASSERT_TRUE(outcome.failures.empty());
+
+  at::Tensor by_hand = at::zeros({global.numel()}, at::kDouble);
+  double examples = 0.0;
+  ClientTrainer trainer(experiment.job, *experiment.model, *experiment.dataset, *experiment.strategy);
+  for (const std::int64_t client : clients) {
+    const auto& own = partition.train[static_cast<std::size_t>(client)];
+    trainer.fit(client, own, 1, global, ignore);
+    by_hand += trainer.update().to(at::kDouble) * static_cast<double>(own.size());
+    examples += static_cast<double>(own.size());
+  }
+  EXPECT_EQ(examples, 203.0);
+  by_hand = global.to(at::kDouble) + by_hand / examples;
+
+  at::Tensor averaged = global.clone();
+  experiment.strategy->aggregate(averaged, host.sum().mean(203.0), outcome.records, 1);
+  EXPECT_GT((averaged - global).abs().max().item<float>(), 1e-2);
+  EXPECT_LT((averaged.to(at::kDouble) - by_hand).abs().max().item<double>(), 1e-7);
+}
+
+TEST(Round, AFitDependsOnNeitherOrderNorThreadsNorWhoCameBefore) {
+  const Experiment experiment = make_experiment();
+  const Partition partition = make_partition(experiment.job, *experiment.dataset);
+  const at::Tensor global = at::zeros({experiment.model->layout().size()});
+  ClientTrainer trainer(experiment.job, *experiment.model, *experiment.dataset, *experiment.strategy);
+  at::set_num_threads(1);
+  trainer.fit(2, partition.train[2], 5, global, ignore);
+  const at::Tensor alone = trainer.update().clone();
+  at::set_num_threads(2);
+  trainer.fit(1, partition.train[1], 5, global, ignore);
+  trainer.fit(2, partition.train[2], 5, global, ignore);
+  EXPECT_TRUE(at::equal(alone, trainer.update()));
+  trainer.fit(2, partition.train[2], 6, global, ignore);
+  EXPECT_FALSE(at::equal(alone, trainer.update()));
+}
+
+TEST(Round, AFailingClientLeavesNoTrace) {
+  Experiment experiment = make_experiment();
+  const Partition partition = make_partition(experiment.job, *experiment.dataset);
+  const at::Tensor global = at::zeros({experiment.model->layout().size()});
+  Host host(experiment, partition);
+  host.fit(std::vector<std::int64_t>{0}, 2, 1, global, ignore);
+  const at::Tensor only_first = host.sum().sum().clone();
+
+  Experiment broken = make_experiment();
+  Partition with_gap = partition;
+  with_gap.train[1] = {9999};  // no such example
+  Host other(broken, with_gap);
+  const FitOutcome outcome = other.fit(std::vector<std::int64_t>{1, 0}, 2, 1, global, ignore);
+  ASSERT_EQ(outcome.failures.size(), 1U);
+  EXPECT_EQ(outcome.failures[0].client, 1);
+  EXPECT_TRUE(at::equal(only_first, other.sum().sum()));
+}
+
+TEST(Round, AnExplodingLossIsAFailure) {
+  Experiment experiment = make_experiment({"training.learning_rate=1e30", "training.local_epochs=3"});
+  const Partition partition = make_partition(experiment.job, *experiment.dataset);
+  Host host(experiment, partition);
+  const at::Tensor global = at::zeros({experiment.model->layout().size()});
+  const FitOutcome outcome = host.fit(std::vector<std::int64_t>{0}, 1, 1, global, ignore);
+  ASSERT_EQ(outcome.failures.size(), 1U);
+  EXPECT_NE(outcome.failures[0].message.find("client 0"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace fedmpi
