@@ -267,7 +267,7 @@ TYPED_TEST(VectorKernels, OperandsAndProducts) {
       for (std::int64_t i = 0; i < width; ++i)
         expected.push_back(r < rows ? 0.5 * (in.exact[index(r * stride + i)] + bias.exact[index(i)]) : 0.0);
     expect_near(left, expected, 1e-6, "left");
-    kernels->transpose(padded, width, left.data(), across.data());
+    kernels->transpose(padded, width, left.data(), across.data(), padded);
     kernels->interleave(padded, width, left.data(), woven.data());
     kernels->transpose_panelled(padded, width, left.data(), panels.data());
     for (std::int64_t r = 0; r < padded; ++r) {

@@ -139,9 +139,9 @@ void Attention<T>::backward_part(const AttentionInput<T>& in, const Part& part, 
     const std::int64_t padded_rows = round_up(rows, row_tile), at = row * in.width() + column;
     const T* query_rows = in.queries + row * in.query_stride + column;
     k.pack_left(rows, d, query_rows, in.query_stride, in.query_bias + column, scale, left, padded_rows);
-    k.transpose(padded_rows, d, left, left_transposed);
+    k.transpose(padded_rows, d, left, left_transposed, padded_rows);
     k.pack_left(rows, d, context_gradient + at, in.width(), nullptr, 1.0F, gradient_left, padded_rows);
-    k.transpose(padded_rows, d, gradient_left, gradient_transposed);
+    k.transpose(padded_rows, d, gradient_left, gradient_transposed, padded_rows);
     k.row_products(rows, d, context + at, in.width(), context_gradient + at, in.width(), products);
     panel_product(padded_rows, padded, d, left, d, keys_transposed, scores, false);
     panel_product(padded_rows, padded, d, gradient_left, d, values_transposed, gradient, false);

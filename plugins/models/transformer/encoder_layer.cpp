@@ -19,18 +19,19 @@ void gather(std::span<const std::int64_t> numbers, const T* in, std::int64_t wid
 }  // namespace
 
 template <class T>
-void EncoderLayer<T>::project(const Batch& batch, const T* weights, LayerMemory<T>& memory) const {
+void EncoderLayer<T>::project(const Batch& batch, const T* weights, LayerMemory<T>& memory,
+                              LayerScratch<T>& scratch) const {
   const std::int64_t w = config_.width, tokens = batch.num_tokens(), rows = num_rows(batch);
   T* qkv = memory.qkv.reserve(tokens * 3 * w);
   const T* weight = weights + offsets_.qkv_weight;
   if (!first_tokens_only_) {
-    multiply(memory.input.data(), tokens, weight, 3 * w, w, qkv);
+    scratch.products.multiply(memory.input.data(), tokens, weight, 3 * w, w, qkv);
     return;
   }
   T* first_inputs = memory.first_inputs.reserve(rows * w);
   gather(batch.offsets.first(static_cast<std::size_t>(rows)), memory.input.data(), w, first_inputs);
-  multiply(first_inputs, rows, weight, w, w, qkv);
-  multiply(memory.input.data(), tokens, weight + w * w, 2 * w, w, qkv + rows * w);
+  scratch.products.multiply(first_inputs, rows, weight, w, w, qkv);
+  scratch.products.multiply(memory.input.data(), tokens, weight + w * w, 2 * w, w, qkv + rows * w);
 }
 
 // With the first tokens only, queries [rows, width] come before keys and values [tokens, 2 width].
@@ -83,12 +84,12 @@ template <class T>
 void EncoderLayer<T>::forward(const Batch& batch, const float* values, const T* weights, const LayerDropout& dropout,
                               LayerMemory<T>& memory, LayerScratch<T>& scratch, float* out, T* out_product) {
   const std::int64_t w = config_.width, inner_width = config_.inner_width, rows = num_rows(batch);
-  project(batch, weights, memory);
+  project(batch, weights, memory, scratch);
   T* context = memory.context.reserve(rows * w);
   scratch.attention.forward(attention_input(batch, values, dropout.attention, memory.qkv.data()), context,
                             memory.log_sums.reserve(rows * config_.num_heads));
   T* branch = scratch.branch.reserve(rows * w);
-  multiply(context, rows, weights + offsets_.projection_weight, w, w, branch);
+  scratch.products.multiply(context, rows, weights + offsets_.projection_weight, w, w, branch);
   float* mean = memory.mean.reserve(2 * rows);
   float* inverse = memory.inverse_deviation.reserve(2 * rows);
   float* output_sum = memory.output_sum.reserve(rows * w);
@@ -97,13 +98,13 @@ void EncoderLayer<T>::forward(const Batch& batch, const float* values, const T* 
        offsets_.attention_norm_weight, offsets_.attention_norm_bias, mean, inverse, output_sum, middle);
 
   T* inner = memory.inner.reserve(rows * inner_width);
-  multiply(middle, rows, weights + offsets_.inner_weight, inner_width, w, inner);
+  scratch.products.multiply(middle, rows, weights + offsets_.inner_weight, inner_width, w, inner);
   T* activated = scratch.inner.reserve(rows * inner_width);
   for_each_block(rows, [&](std::int64_t, std::int64_t first, std::int64_t count) {
     kernels<T>().gelu_forward(count, inner_width, inner + first * inner_width, values + offsets_.inner_bias,
                               activated + first * inner_width);
   });
-  multiply(activated, rows, weights + offsets_.outer_weight, w, inner_width, branch);
+  scratch.products.multiply(activated, rows, weights + offsets_.outer_weight, w, inner_width, branch);
   norm(rows, values, branch, offsets_.outer_bias, dropout.output, output_sum, offsets_.output_norm_weight,
        offsets_.output_norm_bias, mean + rows, inverse + rows, out, out_product);
 }
@@ -146,20 +147,19 @@ void EncoderLayer<T>::feed_forward_back(std::int64_t rows, const float* values, 
   const std::int64_t w = config_.width, inner_width = config_.inner_width, blocks = num_blocks(rows);
   T* gradient = scratch.inner_gradient.reserve(rows * inner_width);
   T* activated = scratch.inner.reserve(rows * inner_width);
-  T* weight_scratch = scratch.weight_gradient.reserve(inner_width * w);
   float* partial = scratch.partial.reserve(blocks * inner_width);
-  multiply_back(branch_gradient, rows, weights + offsets_.outer_weight, w, inner_width, gradient);
+  scratch.products.multiply_back(branch_gradient, rows, weights + offsets_.outer_weight, w, inner_width, gradient);
   for_each_block(rows, [&](std::int64_t block, std::int64_t first, std::int64_t count) {
     const std::int64_t at = first * inner_width;
     kernels<T>().gelu_backward(count, inner_width, memory.inner.data() + at, values + offsets_.inner_bias,
                                gradient + at, activated + at, partial + block * inner_width);
   });
   add_partial_sums(partial, blocks, inner_width, inner_width, gradients + offsets_.inner_bias);
-  add_weight_gradient(branch_gradient, rows, activated, w, inner_width, gradients + offsets_.outer_weight,
-                      weight_scratch);
-  add_weight_gradient(gradient, rows, memory.middle.data(), inner_width, w, gradients + offsets_.inner_weight,
-                      weight_scratch);
-  multiply_back(gradient, rows, weights + offsets_.inner_weight, inner_width, w, branch_gradient);
+  scratch.products.add_weight_gradient(branch_gradient, rows, activated, w, inner_width,
+                                       gradients + offsets_.outer_weight);
+  scratch.products.add_weight_gradient(gradient, rows, memory.middle.data(), inner_width, w,
+                                       gradients + offsets_.inner_weight);
+  scratch.products.multiply_back(gradient, rows, weights + offsets_.inner_weight, inner_width, w, branch_gradient);
 }
 
 template <class T>
@@ -178,21 +178,20 @@ void EncoderLayer<T>::project_back(const Batch& batch, const T* weights, LayerMe
                                    LayerScratch<T>& scratch, T* input_gradient, float* gradients) const {
   const std::int64_t w = config_.width, tokens = batch.num_tokens(), rows = num_rows(batch);
   const T* qkv = scratch.qkv_gradient.data();
-  T* weight_scratch = scratch.weight_gradient.reserve(3 * w * w);
   const T* weight = weights + offsets_.qkv_weight;
   float* weight_sums = gradients + offsets_.qkv_weight;
   float* bias_sums = gradients + offsets_.qkv_bias;
   if (!first_tokens_only_) {
     add_column_sums(qkv, tokens, 3 * w, scratch, bias_sums);
-    add_weight_gradient(qkv, tokens, memory.input.data(), 3 * w, w, weight_sums, weight_scratch);
-    multiply_back(qkv, tokens, weight, 3 * w, w, input_gradient);
+    scratch.products.add_weight_gradient(qkv, tokens, memory.input.data(), 3 * w, w, weight_sums);
+    scratch.products.multiply_back(qkv, tokens, weight, 3 * w, w, input_gradient);
     return;
   }
   add_column_sums(qkv, rows, w, scratch, bias_sums);
   add_column_sums(qkv + rows * w, tokens, 2 * w, scratch, bias_sums + w);
-  add_weight_gradient(qkv, rows, memory.first_inputs.data(), w, w, weight_sums, weight_scratch);
-  add_weight_gradient(qkv + rows * w, tokens, memory.input.data(), 2 * w, w, weight_sums + w * w, weight_scratch);
-  multiply_back(qkv + rows * w, tokens, weight + w * w, 2 * w, w, input_gradient);
+  scratch.products.add_weight_gradient(qkv, rows, memory.first_inputs.data(), w, w, weight_sums);
+  scratch.products.add_weight_gradient(qkv + rows * w, tokens, memory.input.data(), 2 * w, w, weight_sums + w * w);
+  scratch.products.multiply_back(qkv + rows * w, tokens, weight + w * w, 2 * w, w, input_gradient);
 }
 
 template <class T>
@@ -212,9 +211,9 @@ void EncoderLayer<T>::backward(const Batch& batch, const float* values, const T*
   norm_back(rows, values, dropout.projection, memory.stream.data(), mean, inverse, offsets_.attention_norm_weight,
             offsets_.attention_norm_bias, offsets_.projection_bias, {gradient.sum, branch}, projection, scratch,
             gradients);
-  add_weight_gradient(projection, rows, memory.context.data(), w, w, gradients + offsets_.projection_weight,
-                      scratch.weight_gradient.reserve(w * w));
-  multiply_back(projection, rows, weights + offsets_.projection_weight, w, w, context_gradient);
+  scratch.products.add_weight_gradient(projection, rows, memory.context.data(), w, w,
+                                       gradients + offsets_.projection_weight);
+  scratch.products.multiply_back(projection, rows, weights + offsets_.projection_weight, w, w, context_gradient);
   T* qkv = scratch.qkv_gradient.reserve(tokens * 3 * w);
   const AttentionInput<T> in = attention_input(batch, values, dropout.attention, memory.qkv.data());
   T* keys = qkv + (in.keys - in.queries);
@@ -223,7 +222,7 @@ void EncoderLayer<T>::backward(const Batch& batch, const float* values, const T*
   if (!first_tokens_only_) return;
   // A sequence's first token also has the gradients that came by its query and by the residual stream.
   T* by_query = scratch.few_gradient.reserve(rows * w);
-  multiply_back(qkv, rows, weights + offsets_.qkv_weight, w, w, by_query);
+  scratch.products.multiply_back(qkv, rows, weights + offsets_.qkv_weight, w, w, by_query);
   kernels<T>().add_to_float(by_query, gradient.sum, rows * w);
 }
 

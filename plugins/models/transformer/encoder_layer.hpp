@@ -3,6 +3,7 @@
 #include "attention.hpp"
 #include "config.hpp"
 #include "parameters.hpp"
+#include "products.hpp"
 #include "vector_kernels.hpp"
 #include "workspace.hpp"
 
@@ -15,7 +16,8 @@ namespace fedmpi {
 template <class T>
 struct LayerScratch {
   Attention<T> attention;
-  Buffer<T> branch, inner, inner_gradient, qkv_gradient, context_gradient, weight_gradient;
+  Products<T> products;
+  Buffer<T> branch, inner, inner_gradient, qkv_gradient, context_gradient;
   Buffer<T> few_gradient;
   Buffer<float> partial;
 };
@@ -73,7 +75,7 @@ class EncoderLayer {
  private:
   AttentionInput<T> attention_input(const Batch& batch, const float* values, const Dropout& dropout,
                                     const T* qkv) const;
-  void project(const Batch& batch, const T* weights, LayerMemory<T>& memory) const;
+  void project(const Batch& batch, const T* weights, LayerMemory<T>& memory, LayerScratch<T>& scratch) const;
   void norm(std::int64_t rows, const float* values, const T* branch, std::int64_t bias, const Dropout& dropout,
             float* residual, std::int64_t weight, std::int64_t offset, float* mean, float* inverse, float* out,
             T* out_product) const;

@@ -28,7 +28,7 @@ void ClassificationHead::activate(std::int64_t rows, const float* values, const 
     std::copy_n(pooled, rows * w, out);
     return;
   }
-  multiply(pooled, rows, values + offsets_.pooler_weight, w, w, out);
+  products_.multiply(pooled, rows, values + offsets_.pooler_weight, w, w, out);
   add_bias(out, rows, w, values + offsets_.pooler_bias);
   const bool is_tanh = config_.family == TransformerConfig::Family::bert;
   for (std::int64_t i = 0; i < rows * w; ++i) out[i] = is_tanh ? std::tanh(out[i]) : std::max(out[i], 0.0F);
@@ -43,7 +43,7 @@ BatchResult ClassificationHead::forward(std::span<const std::int64_t> labels, co
   kernels<float>().dropout_mask(dropout, rows, w, mask);
   for (std::int64_t i = 0; i < rows * w; ++i) dropped[i] = activated_.data()[i] * mask[i];
   float* logits = logits_.reserve(rows * num_labels_);
-  multiply(dropped, rows, values + offsets_.classifier_weight, num_labels_, w, logits);
+  products_.multiply(dropped, rows, values + offsets_.classifier_weight, num_labels_, w, logits);
   add_bias(logits, rows, num_labels_, values + offsets_.classifier_bias);
 
   float* gradient = logits_gradient_.reserve(rows * num_labels_);
@@ -70,11 +70,11 @@ void ClassificationHead::backward(std::span<const std::int64_t> labels, const fl
                                   float* pooled_gradient, float* gradients) {
   const std::int64_t rows = std::ssize(labels), w = config_.width;
   const float* logits_gradient = logits_gradient_.data();
-  add_weight_gradient<float>(logits_gradient, rows, dropped_.data(), num_labels_, w,
-                             gradients + offsets_.classifier_weight, nullptr);
+  products_.add_weight_gradient(logits_gradient, rows, dropped_.data(), num_labels_, w,
+                                gradients + offsets_.classifier_weight);
   add_row_sums(logits_gradient, rows, num_labels_, gradients + offsets_.classifier_bias);
   float* gradient = has_dense() ? gradient_.reserve(rows * w) : pooled_gradient;
-  multiply_back(logits_gradient, rows, values + offsets_.classifier_weight, num_labels_, w, gradient);
+  products_.multiply_back(logits_gradient, rows, values + offsets_.classifier_weight, num_labels_, w, gradient);
   for (std::int64_t i = 0; i < rows * w; ++i) gradient[i] *= mask_.data()[i];
   if (!has_dense()) return;
   const bool is_tanh = config_.family == TransformerConfig::Family::bert;
@@ -82,9 +82,9 @@ void ClassificationHead::backward(std::span<const std::int64_t> labels, const fl
     const float out = activated_.data()[i];
     gradient[i] *= is_tanh ? 1.0F - out * out : (out > 0.0F ? 1.0F : 0.0F);
   }
-  add_weight_gradient<float>(gradient, rows, pooled, w, w, gradients + offsets_.pooler_weight, nullptr);
+  products_.add_weight_gradient(gradient, rows, pooled, w, w, gradients + offsets_.pooler_weight);
   add_row_sums(gradient, rows, w, gradients + offsets_.pooler_bias);
-  multiply_back(gradient, rows, values + offsets_.pooler_weight, w, w, pooled_gradient);
+  products_.multiply_back(gradient, rows, values + offsets_.pooler_weight, w, w, pooled_gradient);
 }
 
 }  // namespace fedmpi

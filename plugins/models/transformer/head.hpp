@@ -3,6 +3,7 @@
 #include "config.hpp"
 #include "fedmpi/model.hpp"
 #include "parameters.hpp"
+#include "products.hpp"
 #include "vector_kernels.hpp"
 #include "workspace.hpp"
 
@@ -33,6 +34,7 @@ class ClassificationHead {
   const TransformerConfig& config_;
   const NetworkOffsets& offsets_;
   std::int64_t num_labels_;
+  Products<float> products_;
   Buffer<float> activated_, dropped_, mask_, logits_, logits_gradient_, gradient_;
 };
 

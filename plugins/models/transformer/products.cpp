@@ -1,12 +1,8 @@
 #include "products.hpp"
 
-#include "workspace.hpp"
-
 #include <algorithm>
 
 #include <ATen/native/CPUBlas.h>
-#include <ATen/ops/addmm.h>
-#include <ATen/ops/mm.h>
 
 namespace fedmpi {
 namespace {
@@ -56,71 +52,15 @@ template <class T>
 void release_library() {}
 #endif
 
-// Libraries split a product over threads in ways that change its bits (MKL's float32 and oneDNN's bf16 both do when
-// the sums are long). So products are cut here, in a way that the sizes alone decide, and each piece is computed by one
-// thread. Ranges have at least two elements, because only then parallel_for opens a parallel region, inside which the
-// libraries do not start threads of their own.
-template <class Work>
-void for_each_piece(std::int64_t pieces, std::int64_t size, const Work& work) {
-  at::parallel_for(0, std::max<std::int64_t>(pieces, 2), 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t piece = begin; piece < std::min(end, pieces); ++piece) {
-      const std::int64_t first = piece * size / pieces, last = (piece + 1) * size / pieces;
-      if (last > first) work(first, last - first);
-    }
-  });
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
 }
 
-constexpr std::int64_t weight_pieces = 4;
-
-// Pieces of up to 2048 rows, and of so many that two or four threads share them evenly.
-std::int64_t row_pieces(std::int64_t rows) {
-  return rows < 64 ? 1 : 4 * ((rows + 8191) / 8192);
-}
-
-void add_block(const at::Tensor& gradient, const at::Tensor& in, float* sum, std::int64_t sum_stride, float*) {
-  at::Tensor result = matrix(sum, gradient.size(1), in.size(1), sum_stride);
-  at::addmm_out(result, result, gradient.t(), in);
-}
-
-void add_block(const at::Tensor& gradient, const at::Tensor& in, float* sum, std::int64_t sum_stride, Bf16* scratch) {
-  const std::int64_t rows = gradient.size(1), width = in.size(1);
-  at::Tensor result = matrix(scratch, rows, width);
-  at::mm_out(result, gradient.t(), in);
-  for (std::int64_t row = 0; row < rows; ++row) {
-    kernels<Bf16>().add_to_float(scratch + row * width, sum + row * sum_stride, width);
-  }
-}
+constexpr std::int64_t tile = panel_width;
+constexpr std::int64_t depth_chunk = 256;  // of tokens, in a weight's gradient
+constexpr std::int64_t depth_tile = 32;
 
 }  // namespace
-
-template <class T>
-void multiply(const T* in, std::int64_t rows, const T* weight, std::int64_t out_width, std::int64_t in_width, T* out) {
-  for_each_piece(row_pieces(rows), rows, [&](std::int64_t begin, std::int64_t count) {
-    at::Tensor result = matrix(out + begin * out_width, count, out_width);
-    at::mm_out(result, matrix(in + begin * in_width, count, in_width), matrix(weight, out_width, in_width).t());
-  });
-}
-
-template <class T>
-void multiply_back(const T* gradient, std::int64_t rows, const T* weight, std::int64_t out_width, std::int64_t in_width,
-                   T* out) {
-  for_each_piece(row_pieces(rows), rows, [&](std::int64_t begin, std::int64_t count) {
-    at::Tensor result = matrix(out + begin * in_width, count, in_width);
-    at::mm_out(result, matrix(gradient + begin * out_width, count, out_width), matrix(weight, out_width, in_width));
-  });
-}
-
-template <class T>
-void add_weight_gradient(const T* gradient, std::int64_t rows, const T* in, std::int64_t out_width,
-                         std::int64_t in_width, float* sum, T* scratch) {
-  const bool by_out = out_width >= in_width;
-  for_each_piece(weight_pieces, by_out ? out_width : in_width, [&](std::int64_t begin, std::int64_t count) {
-    const std::int64_t out = by_out ? begin : 0, num_out = by_out ? count : out_width;
-    const std::int64_t first_in = by_out ? 0 : begin, num_in = by_out ? in_width : count;
-    add_block(matrix(gradient + out, rows, num_out, out_width), matrix(in + first_in, rows, num_in, in_width),
-              sum + out * in_width + first_in, in_width, scratch + begin * (by_out ? in_width : out_width));
-  });
-}
 
 template <class T>
 void small_product(std::int64_t m, std::int64_t n, std::int64_t k, const T* left, std::int64_t left_stride,
@@ -137,12 +77,103 @@ void release_products() {
   if (has_library_product<T>()) release_library<T>();
 }
 
-#define FEDMPI_INSTANTIATE(T)                                                                                  \
-  template void multiply(const T*, std::int64_t, const T*, std::int64_t, std::int64_t, T*);                    \
-  template void add_weight_gradient(const T*, std::int64_t, const T*, std::int64_t, std::int64_t, float*, T*); \
-  template void multiply_back(const T*, std::int64_t, const T*, std::int64_t, std::int64_t, T*);               \
-  template void small_product(std::int64_t, std::int64_t, std::int64_t, const T*, std::int64_t, const T*,      \
-                              std::int64_t, float*, std::int64_t, bool);                                       \
+// A tile of rows at a time, against all panels.
+template <class T>
+void Products<T>::multiply_panels(const T* in, std::int64_t rows, std::int64_t depth, const T* panels,
+                                  std::int64_t out_width, T* out) {
+  at::parallel_for(0, (rows + tile - 1) / tile, 1, [&](std::int64_t begin, std::int64_t end) {
+    alignas(64) float sums[tile * tile];
+    for (std::int64_t row = begin * tile; row < std::min(end * tile, rows); row += tile) {
+      const std::int64_t count = std::min(tile, rows - row);
+      for (std::int64_t column = 0; column < out_width; column += tile) {
+        small_product(count, tile, depth, in + row * depth, depth, panels + column * depth, tile, sums, tile, false);
+        kernels<T>().store(count, std::min(tile, out_width - column), sums, tile, 1.0F, out + row * out_width + column,
+                           out_width);
+      }
+    }
+    release_products<T>();
+  });
+}
+
+template <class T>
+void Products<T>::multiply(const T* in, std::int64_t rows, const T* weight, std::int64_t out_width,
+                           std::int64_t in_width, T* out) {
+  T* panels = panels_.reserve(round_up(out_width, tile) * in_width);
+  at::parallel_for(0, (out_width + tile - 1) / tile, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin * tile; first < std::min(end * tile, out_width); first += tile) {
+      kernels<T>().transpose_panelled(std::min(tile, out_width - first), in_width, weight + first * in_width,
+                                      panels + first * in_width);
+    }
+  });
+  multiply_panels(in, rows, in_width, panels, out_width, out);
+}
+
+template <class T>
+void Products<T>::multiply_back(const T* gradient, std::int64_t rows, const T* weight, std::int64_t out_width,
+                                std::int64_t in_width, T* out) {
+  T* panels = panels_.reserve(round_up(in_width, tile) * out_width);
+  make_panels(weight, out_width, in_width, out_width, panels);
+  multiply_panels(gradient, rows, out_width, panels, in_width, out);
+}
+
+// The columns of in [rows, width], in panels of padded_rows rows.
+template <class T>
+void Products<T>::make_panels(const T* in, std::int64_t rows, std::int64_t width, std::int64_t padded_rows, T* panels) {
+  at::parallel_for(0, (width + tile - 1) / tile, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin * tile; first < std::min(end * tile, width); first += tile) {
+      kernels<T>().make_panel(rows, std::min(tile, width - first), in + first, width, panels + first * padded_rows,
+                              padded_rows);
+    }
+  });
+}
+
+// Tokens are taken in chunks; a chunk's gradients are transposed and its inputs panelled before the products.
+template <class T>
+void Products<T>::add_weight_gradient(const T* gradient, std::int64_t rows, const T* in, std::int64_t out_width,
+                                      std::int64_t in_width, float* sum) {
+  const std::int64_t chunks = (rows + depth_chunk - 1) / depth_chunk;
+  const std::int64_t padded_out = round_up(out_width, tile), padded_in = round_up(in_width, tile);
+  T* left = left_.reserve(chunks * depth_chunk * padded_out);
+  T* panels = panels_.reserve(chunks * depth_chunk * padded_in);
+  const auto depth_of = [&](std::int64_t chunk) {
+    return round_up(std::min(depth_chunk, rows - chunk * depth_chunk), depth_tile);
+  };
+  at::parallel_for(0, chunks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t chunk = begin; chunk < end; ++chunk) {
+      const std::int64_t first = chunk * depth_chunk, count = std::min(depth_chunk, rows - first);
+      kernels<T>().transpose(count, out_width, gradient + first * out_width, left + first * padded_out,
+                             depth_of(chunk));
+      for (std::int64_t column = 0; column < in_width; column += tile) {
+        kernels<T>().make_panel(count, std::min(tile, in_width - column), in + first * in_width + column, in_width,
+                                panels + first * padded_in + column * depth_of(chunk), depth_of(chunk));
+      }
+    }
+  });
+  const std::int64_t across = padded_in / tile;
+  at::parallel_for(0, padded_out / tile * across, 1, [&](std::int64_t begin, std::int64_t end) {
+    alignas(64) float sums[tile * tile];
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t row = i / across * tile, column = i % across * tile;
+      const std::int64_t count = std::min(tile, out_width - row), width = std::min(tile, in_width - column);
+      for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+        const std::int64_t first = chunk * depth_chunk, depth = depth_of(chunk);
+        small_product(count, tile, depth, left + first * padded_out + row * depth, depth,
+                      panels + first * padded_in + column * depth, tile, sums, tile, chunk > 0);
+      }
+      for (std::int64_t r = 0; r < count; ++r) {
+        kernels<float>().add_to_float(sums + r * tile, sum + (row + r) * in_width + column, width);
+      }
+    }
+    release_products<T>();
+  });
+}
+
+template class Products<float>;
+template class Products<Bf16>;
+
+#define FEDMPI_INSTANTIATE(T)                                                                             \
+  template void small_product(std::int64_t, std::int64_t, std::int64_t, const T*, std::int64_t, const T*, \
+                              std::int64_t, float*, std::int64_t, bool);                                  \
   template void release_products<T>();
 FEDMPI_INSTANTIATE(float)
 FEDMPI_INSTANTIATE(Bf16)

@@ -1,24 +1,11 @@
 #pragma once
 
 #include "vector_kernels.hpp"
+#include "workspace.hpp"
 
 #include <cstdint>
 
 namespace fedmpi {
-
-// out [rows, out_width] = in [rows, in_width] * weight^T, weight [out_width, in_width].
-template <class T>
-void multiply(const T* in, std::int64_t rows, const T* weight, std::int64_t out_width, std::int64_t in_width, T* out);
-
-// The gradient of `in` from that of `out`: gradient [rows, out_width] * weight.
-template <class T>
-void multiply_back(const T* gradient, std::int64_t rows, const T* weight, std::int64_t out_width, std::int64_t in_width,
-                   T* out);
-
-// sum [out_width, in_width] += gradient^T * in. `scratch` has room for as many elements.
-template <class T>
-void add_weight_gradient(const T* gradient, std::int64_t rows, const T* in, std::int64_t out_width,
-                         std::int64_t in_width, float* sum, T* scratch);
 
 // Kernels::product by the processor's matrix units where LibTorch reaches them. Rows and depth must be multiples of
 // 16, or what the kernel can take. Call release_products() when a thread has done a series of them.
@@ -28,5 +15,29 @@ void small_product(std::int64_t m, std::int64_t n, std::int64_t k, const T* left
 
 template <class T>
 void release_products();
+
+// The products of linear layers. A library's would not do: MKL's in float32 and oneDNN's in bf16 give other bits with
+// another number of threads, even when each call runs on one. Here the sizes alone decide how sums are taken.
+template <class T>
+class Products {
+ public:
+  // out [rows, out_width] = in [rows, in_width] * weight^T, weight [out_width, in_width].
+  void multiply(const T* in, std::int64_t rows, const T* weight, std::int64_t out_width, std::int64_t in_width, T* out);
+
+  // The gradient of `in` from that of `out`: gradient [rows, out_width] * weight.
+  void multiply_back(const T* gradient, std::int64_t rows, const T* weight, std::int64_t out_width,
+                     std::int64_t in_width, T* out);
+
+  // sum [out_width, in_width] += gradient^T * in, in float32.
+  void add_weight_gradient(const T* gradient, std::int64_t rows, const T* in, std::int64_t out_width,
+                           std::int64_t in_width, float* sum);
+
+ private:
+  void make_panels(const T* in, std::int64_t rows, std::int64_t width, std::int64_t padded_rows, T* panels);
+  void multiply_panels(const T* in, std::int64_t rows, std::int64_t depth, const T* panels, std::int64_t out_width,
+                       T* out);
+
+  Buffer<T> panels_, left_;
+};
 
 }  // namespace fedmpi

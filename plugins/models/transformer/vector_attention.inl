@@ -31,9 +31,30 @@ void pack_left(std::int64_t rows, std::int64_t width, const T* in, std::int64_t 
 }
 
 template <class T>
-void transpose(std::int64_t rows, std::int64_t width, const T* in, T* out) {
-  for (std::int64_t i = 0; i < width; ++i)
-    for (std::int64_t r = 0; r < rows; ++r) out[i * rows + r] = in[r * width + i];
+void transpose(std::int64_t rows, std::int64_t width, const T* in, T* out, std::int64_t out_stride) {
+  for (std::int64_t i = 0; i < width; ++i) {
+    for (std::int64_t r = 0; r < rows; ++r) out[i * out_stride + r] = in[r * width + i];
+    for (std::int64_t r = rows; r < out_stride; ++r) set(out[i * out_stride + r], 0.0F);
+  }
+}
+
+void make_panel(std::int64_t rows, std::int64_t width, const float* in, std::int64_t stride, float* out,
+                std::int64_t padded_rows) {
+  for (std::int64_t r = 0; r < padded_rows; ++r, in += stride, out += panel_width)
+    for (std::int64_t i = 0; i < panel_width; ++i) out[i] = r < rows && i < width ? in[i] : 0.0F;
+}
+void make_panel(std::int64_t rows, std::int64_t width, const Bf16* in, std::int64_t stride, Bf16* out,
+                std::int64_t padded_rows) {
+  for (std::int64_t r = 0; r < padded_rows; r += 2, in += 2 * stride, out += 2 * panel_width) {
+    std::int64_t i = 0;
+    if (r + 1 < rows)
+      for (; i + lanes <= width; i += lanes)
+        store_words(out + 2 * i, widen(&in[i].bits) | widen(&in[stride + i].bits) << 16);
+    for (; i < panel_width; ++i) {
+      out[2 * i] = r < rows && i < width ? in[i] : Bf16{0};
+      out[2 * i + 1] = r + 1 < rows && i < width ? in[stride + i] : Bf16{0};
+    }
+  }
 }
 
 void interleave(std::int64_t rows, std::int64_t width, const float* in, float* out) {

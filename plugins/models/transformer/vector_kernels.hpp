@@ -81,10 +81,14 @@ struct Kernels {
   void (*pack_left)(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, const float* bias,
                     float scale, T* out, std::int64_t padded_rows);
   // Of a left operand [rows, width]: the transpose as another one; itself as an interleaved right operand; the
-  // transpose as a panelled right operand.
-  void (*transpose)(std::int64_t rows, std::int64_t width, const T* in, T* out);
+  // transpose as a panelled right operand. Of the first, columns from `rows` on are zero.
+  void (*transpose)(std::int64_t rows, std::int64_t width, const T* in, T* out, std::int64_t out_stride);
   void (*interleave)(std::int64_t rows, std::int64_t width, const T* in, T* out);
   void (*transpose_panelled)(std::int64_t rows, std::int64_t width, const T* in, T* out);
+
+  // Up to 64 columns as a panel of padded_rows rows, zero beyond what is given.
+  void (*make_panel)(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, T* out,
+                     std::int64_t padded_rows);
 
   // probabilities [num_rows, stride]
   void (*softmax_forward)(const Softmax<T>&, T* probabilities);
