@@ -2,6 +2,7 @@
 
 #include "fedmpi/error.hpp"
 
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -208,23 +209,36 @@ TEST_P(TransformerOf, GradientIsTheSlopeOfTheLoss) {
   }
 }
 
+// Compiled without OpenMP, at::parallel_for takes all of it to one thread.
+TEST(Transformer, WorkIsSpreadOverThreads) {
+  const int threads_before = at::get_num_threads();
+  at::set_num_threads(2);
+  std::atomic<int> shares = 0;
+  for_each_block(4 * block_rows,
+                 [&](std::int64_t, std::int64_t, std::int64_t) { shares |= 1 << at::get_thread_num(); });
+  at::set_num_threads(threads_before);
+  EXPECT_EQ(shares, 3);
+}
+
 TEST_P(TransformerOf, ThreadsDoNotChangeABit) {
   const auto directory = make_directory(GetParam().type);
   const Batch batch = make_batch({40, 3, 80, 77, 1, 64, 30, 80, 80, 80, 80});
   const int threads_before = at::get_num_threads();
   for (const Precision precision : {Precision::float32, Precision::bf16}) {
     Bound bound(directory->path(), GetParam().pooling, precision);
-    std::vector<float> gradients[2];
-    double losses[2], evaluated[2];
-    for (const int i : {0, 1}) {
+    std::vector<float> gradients[3];
+    double losses[3], evaluated[3];
+    for (const int i : {0, 1, 2}) {
       at::set_num_threads(i + 1);
       losses[i] = bound.loss(batch);
       gradients[i] = bound.bits();
       evaluated[i] = bound.model.evaluate(batch).loss_sum;
     }
-    EXPECT_EQ(losses[0], losses[1]);
-    EXPECT_EQ(evaluated[0], evaluated[1]);
-    EXPECT_EQ(std::memcmp(gradients[0].data(), gradients[1].data(), gradients[0].size() * sizeof(float)), 0);
+    for (const int i : {1, 2}) {
+      EXPECT_EQ(losses[0], losses[i]);
+      EXPECT_EQ(evaluated[0], evaluated[i]);
+      EXPECT_EQ(std::memcmp(gradients[0].data(), gradients[i].data(), gradients[0].size() * sizeof(float)), 0);
+    }
   }
   at::set_num_threads(threads_before);
 }

@@ -83,12 +83,15 @@ void Products<T>::multiply_panels(const T* in, std::int64_t rows, std::int64_t d
                                   std::int64_t out_width, T* out) {
   at::parallel_for(0, (rows + tile - 1) / tile, 1, [&](std::int64_t begin, std::int64_t end) {
     alignas(64) float sums[tile * tile];
-    for (std::int64_t row = begin * tile; row < std::min(end * tile, rows); row += tile) {
-      const std::int64_t count = std::min(tile, rows - row);
+    for (std::int64_t i = begin; i < end; ++i) {
+      // The last tile ends with the rows and computes some of the one before again: a tile of another height would be
+      // another program for the library to make.
+      const std::int64_t row = std::max<std::int64_t>(0, std::min(i * tile, rows - tile));
+      const std::int64_t count = std::min(tile, rows), skip = i * tile - row;
       for (std::int64_t column = 0; column < out_width; column += tile) {
         small_product(count, tile, depth, in + row * depth, depth, panels + column * depth, tile, sums, tile, false);
-        kernels<T>().store(count, std::min(tile, out_width - column), sums, tile, 1.0F, out + row * out_width + column,
-                           out_width);
+        kernels<T>().store(count - skip, std::min(tile, out_width - column), sums + skip * tile, tile, 1.0F,
+                           out + i * tile * out_width + column, out_width);
       }
     }
     release_products<T>();

@@ -30,10 +30,46 @@ void pack_left(std::int64_t rows, std::int64_t width, const T* in, std::int64_t 
   for (std::int64_t i = 0; i < (padded_rows - rows) * width; ++i) set(out[i], 0.0F);
 }
 
+// Turns a square of words, by halves: blocks off the diagonal change places at each step.
+INLINE void transpose_square(Words* rows) {
+  for (std::int64_t step = lanes / 2; step > 0; step /= 2) {
+    Ints upper{}, lower{};
+    for (std::int64_t k = 0; k < lanes; ++k) {
+      upper[k] = static_cast<std::int32_t>((k & step) == 0 ? k : lanes + k - step);
+      lower[k] = static_cast<std::int32_t>((k & step) == 0 ? k + step : lanes + k);
+    }
+    for (std::int64_t i = 0; i < lanes; ++i) {
+      if ((i & step) != 0) continue;
+      const Words first = rows[i], second = rows[i + step];
+      rows[i] = __builtin_shuffle(first, second, upper);
+      rows[i + step] = __builtin_shuffle(first, second, lower);
+    }
+  }
+}
+
+// The same columns of `pair` rows in each word.
+INLINE Words row_words(const float* in, std::int64_t) {
+  return bits_of<Words>(load(in));
+}
+INLINE Words row_words(const Bf16* in, std::int64_t stride) {
+  return widen(&in->bits) | widen(&in[stride].bits) << 16;
+}
+
 template <class T>
 void transpose(std::int64_t rows, std::int64_t width, const T* in, T* out, std::int64_t out_stride) {
+  const std::int64_t block = lanes * pair<T>;
+  const std::int64_t whole_rows = rows / block * block, whole_width = width / lanes * lanes;
+  for (std::int64_t r = 0; r < whole_rows; r += block) {
+    for (std::int64_t i = 0; i < whole_width; i += lanes) {
+      Words square[lanes];
+      for (std::int64_t k = 0; k < lanes; ++k) square[k] = row_words(in + (r + k * pair<T>)*width + i, width);
+      transpose_square(square);
+      for (std::int64_t k = 0; k < lanes; ++k)
+        __builtin_memcpy(out + (i + k) * out_stride + r, &square[k], sizeof square[k]);
+    }
+  }
   for (std::int64_t i = 0; i < width; ++i) {
-    for (std::int64_t r = 0; r < rows; ++r) out[i * out_stride + r] = in[r * width + i];
+    for (std::int64_t r = i < whole_width ? whole_rows : 0; r < rows; ++r) out[i * out_stride + r] = in[r * width + i];
     for (std::int64_t r = rows; r < out_stride; ++r) set(out[i * out_stride + r], 0.0F);
   }
 }
