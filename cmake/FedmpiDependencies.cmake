@@ -35,6 +35,9 @@ if(HDF5_FOUND AND HDF5_IS_PARALLEL)
   fedmpi_complain("The HDF5 found (${HDF5_C_INCLUDE_DIRS}) is the parallel build, which brings another MPI library \
 with it: install libhdf5-dev, or set HDF5_ROOT to a serial build.")
 endif()
+# LibTorch's parallel loops are inlined into our code, and run on one thread, in silence, where OpenMP is not switched on.
+# At run time the library is LibTorch's own: both are libgomp.so.1.
+fedmpi_require(OpenMP "OpenMP" "g++" "OpenMP_CXX_FLAGS" COMPONENTS CXX)
 fedmpi_require(fmt "fmt" "libfmt-dev" "fmt_DIR")
 fedmpi_require(spdlog "spdlog" "libspdlog-dev" "spdlog_DIR")
 fedmpi_require(tomlplusplus "toml++" "libtomlplusplus-dev" "tomlplusplus_DIR")

@@ -105,7 +105,8 @@ void list(const PluginsArguments& arguments) {
 }  // namespace
 
 void add_plugins_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("plugins", "what is installed, where, which version, which options it takes");
+  CLI::App* command =
+      program.add_subcommand("plugins", "what is installed, where, which version, which options it takes");
   command->add_option("directory")->description("only the plugins in this directory");
   command->add_flag("--json")->description("as JSON");
   command->callback([command] {

@@ -2,7 +2,6 @@
 // a digest of the last gradients, which must not depend on the threads:
 // transformer_step MODEL_DIRECTORY [bf16|float32] [THREADS] [STEPS] [BATCH_SIZE]
 #include "fedmpi/digest.hpp"
-
 #include "transformer.hpp"
 
 #include <algorithm>
@@ -65,8 +64,8 @@ void bench(const std::string& directory, bool bf16, int num_steps, std::int64_t 
             << 1000.0 * fit_seconds / num_steps << " ms a step of " << num_tokens / num_steps << " tokens, "
             << 1000.0 * static_cast<double>(processor_time) / CLOCKS_PER_SEC / num_steps
             << " ms of processor time), evaluate "
-            << static_cast<std::int64_t>(static_cast<double>(num_tokens) / evaluate_seconds) << " tokens/s; gradients " << digest(gradients)
-            << "\n";
+            << static_cast<std::int64_t>(static_cast<double>(num_tokens) / evaluate_seconds) << " tokens/s; gradients "
+            << digest(gradients) << "\n";
 }
 
 }  // namespace
