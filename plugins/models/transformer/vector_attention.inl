@@ -222,16 +222,88 @@ void store_transposed(std::int64_t rows, std::int64_t width, const float* in, st
     for (std::int64_t i = 0; i < width; ++i) set(out[r * out_stride + i], in[i * in_stride + r]);
 }
 
+// One product of a pair of depths: sum += left[0] * right[., 0] + left[1] * right[., 1], right interleaved; for float a
+// pair is one.
+INLINE Floats multiply_add(Floats sum, const float* left, Floats right) {
+  return sum + left[0] * right;
+}
+INLINE Floats multiply_add(Floats sum, const Bf16* left, Words right) {
+#if defined(__AVX512BF16__)
+  std::int32_t both;
+  __builtin_memcpy(&both, left, sizeof both);
+  return bits_of<Floats>(
+      _mm512_dpbf16_ps(bits_of<__m512>(sum), bits_of<__m512bh>(_mm512_set1_epi32(both)), bits_of<__m512bh>(right)));
+#else
+  sum = sum + to_float(left[0]) * bits_of<Floats>(right << 16);
+  return sum + to_float(left[1]) * bits_of<Floats>(right & 0xffff0000U);
+#endif
+}
+INLINE Floats load_pair(const float* p) {
+  return load(p);
+}
+INLINE Words load_pair(const Bf16* p) {
+  Words w;
+  __builtin_memcpy(&w, p, sizeof w);
+  return w;
+}
+
+// ROWS rows and VECTORS vectors of columns of a product, whose sums stay in registers.
+template <int ROWS, int VECTORS, class T>
+INLINE void product_block(std::int64_t k, const T* left, std::int64_t left_stride, const T* right,
+                          std::int64_t right_stride, float* out, std::int64_t out_stride, bool add) {
+  Floats sums[ROWS][VECTORS];
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < VECTORS; ++v) sums[r][v] = add ? load(out + r * out_stride + v * lanes) : Floats{};
+  for (std::int64_t j = 0; j < k; j += pair<T>, left += pair<T>, right += right_stride * pair<T>) {
+#pragma GCC unroll 8
+    for (int v = 0; v < VECTORS; ++v) {
+      const auto column = load_pair(right + v * lanes * pair<T>);
+#pragma GCC unroll 8
+      for (int r = 0; r < ROWS; ++r) sums[r][v] = multiply_add(sums[r][v], left + r * left_stride, column);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < VECTORS; ++v) store(out + r * out_stride + v * lanes, sums[r][v]);
+}
+
+// What no block covers.
+template <class T>
+INLINE void product_corner(std::int64_t m, std::int64_t n, std::int64_t k, const T* left, std::int64_t left_stride,
+                           const T* right, std::int64_t right_stride, float* out, std::int64_t out_stride, bool add) {
+  for (std::int64_t row = 0; row < m; ++row, left += left_stride, out += out_stride) {
+    for (std::int64_t i = 0; i < n; ++i) {
+      float sum = add ? out[i] : 0.0F;
+      for (std::int64_t j = 0; j < k; ++j)
+        sum += to_float(left[j]) * to_float(right[((j / pair<T>)*right_stride + i) * pair<T> + j % pair<T>]);
+      out[i] = sum;
+    }
+  }
+}
+
 template <class T>
 void product(std::int64_t m, std::int64_t n, std::int64_t k, const T* left, std::int64_t left_stride, const T* right,
              std::int64_t right_stride, float* out, std::int64_t out_stride, bool add) {
-  for (std::int64_t row = 0; row < m; ++row, left += left_stride, out += out_stride) {
-    if (!add)
-      for (std::int64_t i = 0; i < n; ++i) out[i] = 0.0F;
-    for (std::int64_t j = 0; j < k; ++j) {
-      const T* from = right + (j / pair<T>)*right_stride * pair<T> + j % pair<T>;
-      const float factor = to_float(left[j]);
-      for (std::int64_t i = 0; i < n; ++i) out[i] += factor * to_float(from[i * pair<T>]);
-    }
+  constexpr int rows = 4, vectors = lanes == 16 ? 4 : 2;
+  const std::int64_t whole = k % pair<T> == 0 ? n / lanes * lanes : 0;
+  std::int64_t column = 0;
+  for (; column + vectors * lanes <= whole; column += vectors * lanes) {
+    const T* from = right + column * pair<T>;
+    std::int64_t row = 0;
+    for (; row + rows <= m; row += rows)
+      product_block<rows, vectors>(k, left + row * left_stride, left_stride, from, right_stride,
+                                   out + row * out_stride + column, out_stride, add);
+    for (; row < m; ++row)
+      product_block<1, vectors>(k, left + row * left_stride, left_stride, from, right_stride,
+                                out + row * out_stride + column, out_stride, add);
   }
+  for (; column < whole; column += lanes)
+    for (std::int64_t row = 0; row < m; ++row)
+      product_block<1, 1>(k, left + row * left_stride, left_stride, right + column * pair<T>, right_stride,
+                          out + row * out_stride + column, out_stride, add);
+  product_corner(m, n - column, k, left, left_stride, right + column * pair<T>, right_stride, out + column, out_stride,
+                 add);
 }
