@@ -59,12 +59,12 @@ int main(int argc, char** argv) {
   // A thread's uncaught exception, or one from a noexcept function, must not leave other ranks waiting.
   std::set_terminate([] { MpiSession::abort(1); });
   CLI::App program("Federated learning as an MPI job", "fedmpi");
-  program.allow_extras();
   program.set_version_flag("--version", "fedmpi " FEDMPI_VERSION);
   try {
     add_run_command(program, argc, argv);
     add_prepare_command(program);
     add_plugins_command(program);
+    program.allow_extras();  // after the verbs, which would inherit it
     program.parse(argc, argv);
     check_verb(program);
     return 0;

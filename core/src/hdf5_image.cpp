@@ -44,7 +44,10 @@ herr_t Image::release(void* bytes, H5FD_file_image_op_t operation, void* image) 
     std::free(bytes);
     return 0;
   }
-  static_cast<Image*>(image)->bytes_ = bytes;
+  // A file of that name on the disk is read and closed first: then this is called twice.
+  void*& held = static_cast<Image*>(image)->bytes_;
+  std::free(held);
+  held = bytes;
   return 0;
 }
 

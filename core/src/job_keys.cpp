@@ -15,7 +15,7 @@ constexpr OptionSpec run_keys[] = {
     {"output", OptionType::string, "", "directory of the results; when empty, runs/ and the name"},
     {"seed", OptionType::integer, "42", "of everything random", 0, int64_maximum},
     {"rounds", OptionType::integer, "3", "rounds of training", 1, int_maximum},
-    {"threads", OptionType::integer, "0", "per rank; 0: the node's cores shared among its ranks", 0, int_maximum},
+    {"threads", OptionType::integer, "0", "per rank; 0: the node's cores shared among its ranks", 0, 1024},
     {"plugins", OptionType::strings, "", "directories that are searched for plugins first"},
 };
 
@@ -43,8 +43,8 @@ constexpr OptionSpec model_keys[] = {
 
 constexpr OptionSpec data_keys[] = {
     {"name", OptionType::string, nullptr, "the dataset plugin"},
-    {"train_examples_per_client", OptionType::integer, "0", "0: all of the client's partition", 0, int64_maximum},
-    {"test_examples_per_client", OptionType::integer, "0", "0: all of the client's partition", 0, int64_maximum},
+    {"train_examples_per_client", OptionType::integer, "0", "0: all of the client's partition", 0, 1e9},
+    {"test_examples_per_client", OptionType::integer, "0", "0: all of the client's partition", 0, 1e9},
     {"partition", OptionType::string, "iid", "how examples are split over clients: \"iid\" or { name = \"iid\" }",
      -unbounded, unbounded, "iid"},
 };

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 namespace fedmpi {
 
@@ -43,8 +44,17 @@ std::string round_line(const RoundMetrics& metrics, int num_rounds) {
 }  // namespace
 
 void Recorder::check_fresh(const fs::path& directory) {
-  if (fs::exists(directory) && !fs::is_directory(directory))
+  std::error_code unusable;
+  if (fs::is_regular_file(directory, unusable))
     throw FileError(fmt::format("{} is a file: choose a directory with --output", directory.string()), directory);
+  for (fs::path part = fs::absolute(directory); part != part.root_path(); part = part.parent_path()) {
+    const bool there = fs::exists(part, unusable);
+    if (!unusable && !there) continue;
+    if (!unusable && ::access(part.c_str(), W_OK | X_OK) == 0) break;
+    throw FileError(fmt::format("the output directory {} cannot be made or written to: choose another with --output",
+                                directory.string()),
+                    directory);
+  }
   for (const char* part : {"job.toml", "metrics.jsonl", "checkpoints"})
     if (fs::exists(directory / part))
       throw FileError(fmt::format("{} already holds a run: choose another directory with --output, or go on with "
@@ -93,7 +103,8 @@ void Recorder::finish_round(RoundMetrics metrics, const Experiment& experiment, 
   const Job& job = experiment.job;
   metrics.digest = digest(global);
   const bool last = metrics.round == job.run.rounds;
-  if (metrics.round > 0 && (last || (job.checkpoint.every != 0 && metrics.round % job.checkpoint.every == 0))) {
+  // After round 0 too: a run that is ended before its first round does not have to start again.
+  if (metrics.round == 0 || last || (job.checkpoint.every != 0 && metrics.round % job.checkpoint.every == 0)) {
     const auto checkpoint_start = std::chrono::steady_clock::now();
     metrics.seconds.total = seconds_since(start);
     save(metrics, experiment, global);

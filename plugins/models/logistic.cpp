@@ -44,8 +44,7 @@ class Logistic final : public fedmpi::Model {
     at::Tensor gradient = log_probabilities.exp_();
     gradient.scatter_add_(1, batch.labels.unsqueeze(1), at::full({features.size(0), 1}, -1.0F));
     gradient.div_(static_cast<double>(features.size(0)));
-    weight_gradient_.addmm_(gradient.t(), features);
-    bias_gradient_.add_(gradient.sum(0));
+    add_gradient(gradient.contiguous(), features);
     return result;
   }
 
@@ -55,7 +54,7 @@ class Logistic final : public fedmpi::Model {
   at::Tensor flat_features(const Batch& batch) const {
     if (!batch.features.defined())
       throw fedmpi::UserError("the model 'logistic' needs a dataset with features: choose one in [data]");
-    at::Tensor features = batch.features.flatten(1);
+    at::Tensor features = batch.features.flatten(1).contiguous();
     if (features.size(1) != num_features_)
       throw fedmpi::UserError(
           fmt::format("the model 'logistic' is made for {} features, but the dataset has {}: set "
@@ -65,7 +64,32 @@ class Logistic final : public fedmpi::Model {
   }
 
   at::Tensor forward(const at::Tensor& features) const {
-    return at::addmm(bias_, features, weight_.t()).log_softmax(1);
+    // A library's product takes its sums in another order with another number of threads.
+    const std::int64_t rows = features.size(0);
+    at::Tensor logits = at::empty({rows, num_labels_}, at::kFloat);
+    const float *in = features.const_data_ptr<float>(), *weight = weight_.const_data_ptr<float>(),
+                *bias = bias_.const_data_ptr<float>();
+    float* out = logits.data_ptr<float>();
+    for (std::int64_t row = 0; row < rows; ++row)
+      for (std::int64_t label = 0; label < num_labels_; ++label) {
+        float sum = bias[label];
+        for (std::int64_t i = 0; i < num_features_; ++i)
+          sum += in[row * num_features_ + i] * weight[label * num_features_ + i];
+        out[row * num_labels_ + label] = sum;
+      }
+    return logits.log_softmax(1);
+  }
+
+  void add_gradient(const at::Tensor& gradient, const at::Tensor& features) {
+    const float *change = gradient.const_data_ptr<float>(), *in = features.const_data_ptr<float>();
+    float *weight = weight_gradient_.data_ptr<float>(), *bias = bias_gradient_.data_ptr<float>();
+    for (std::int64_t row = 0; row < features.size(0); ++row)
+      for (std::int64_t label = 0; label < num_labels_; ++label) {
+        const float factor = change[row * num_labels_ + label];
+        bias[label] += factor;
+        for (std::int64_t i = 0; i < num_features_; ++i)
+          weight[label * num_features_ + i] += factor * in[row * num_features_ + i];
+      }
   }
 
   // Summed in double, in the order of the examples.
