@@ -6,6 +6,7 @@
 #include "prepare_command.hpp"
 #include "run_command.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -38,18 +39,15 @@ struct VerbError final : CLI::ParseError {
 };
 
 // CLI11's own sentence for an unknown verb does not name it.
-void check_verb(const CLI::App& program) {
-  if (!program.get_subcommands().empty()) return;
+void check_verb(const CLI::App& program, int argc, char** argv) {
   std::vector<std::string> verbs;
   for (const CLI::App* verb : program.get_subcommands({})) verbs.push_back(verb->get_name());
-  const auto words = program.remaining();
-  std::string message = fmt::format("give one of the verbs {}", fmt::join(verbs, ", "));
-  if (!words.empty()) {
-    const std::string near = nearest(words.front(), verbs);
-    message = fmt::format("there is no verb '{}'{}", words.front(),
-                          near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
-  }
-  throw VerbError(message);
+  if (argc < 2) throw VerbError(fmt::format("give one of the verbs {}", fmt::join(verbs, ", ")));
+  const std::string word = argv[1];
+  if (word.starts_with('-') || std::find(verbs.begin(), verbs.end(), word) != verbs.end()) return;
+  const std::string near = nearest(word, verbs);
+  throw VerbError(
+      fmt::format("there is no verb '{}'{}", word, near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
 }
 
 }  // namespace
@@ -64,9 +62,9 @@ int main(int argc, char** argv) {
     add_run_command(program, argc, argv);
     add_prepare_command(program);
     add_plugins_command(program);
-    program.allow_extras();  // after the verbs, which would inherit it
+    check_verb(program, argc, argv);
+    program.require_subcommand(1);
     program.parse(argc, argv);
-    check_verb(program);
     return 0;
   } catch (const CLI::Success& help) {
     return launcher_rank() == 0 ? program.exit(help) : 0;

@@ -3,8 +3,6 @@
 usage: tokenizer_parity.py PROBE MINILM_DIR [IMDB_ARCHIVE]
 Hostile strings, random ones, every code point, and all reviews of the archive when it is given.
 """
-import os
-import pickle
 import random
 import struct
 import subprocess
@@ -171,17 +169,6 @@ def with_minilm(probe, model):
         compare(f"cut at {limit}", texts, ours, reference_ids(tokenizer, texts))
 
 
-def rust_seconds(model, texts, threads):
-    """The Rust package's time for the same texts with so many threads (it reads their number when it starts)."""
-    script = ("import sys, time, pickle\nfrom tokenizers import Tokenizer\n"
-              "texts = pickle.load(sys.stdin.buffer)\nt = Tokenizer.from_file(sys.argv[1])\n"
-              "t.no_padding(); t.enable_truncation(512); t.encode_batch_fast(texts[:100])\nstart = time.perf_counter()\nt.encode_batch_fast(texts)\n"
-              "print(time.perf_counter() - start)\n")
-    done = subprocess.run([sys.executable, "-c", script, str(Path(model) / "tokenizer.json")], input=pickle.dumps(texts),
-                          capture_output=True, check=True, env={**os.environ, "RAYON_NUM_THREADS": str(threads)})
-    return float(done.stdout)
-
-
 def read_archive(archive):
     with tarfile.open(archive) as tar:
         return [tar.extractfile(m).read() for m in tar if m.isfile() and m.name.endswith(".txt")]
@@ -193,13 +180,6 @@ def reviews(probe, model, archive):
     for lower, some in ((True, texts), (False, texts[::10])):
         ours, _ = run_probe(probe, vocabulary, lower, some, threads=2)
         compare(f"reviews, lower={lower}", some, ours, reference_ids(minilm(model, lower), some))
-    some = texts[::5]
-    as_text = decoded(some)
-    for threads in (1, 2):
-        ours = min(run_probe(probe, vocabulary, True, some, 512, threads)[1] for _ in range(3))
-        rust = rust_seconds(model, as_text, threads)
-        print(f"{len(some)} reviews cut at 512, {threads} thread(s): ours {len(some) / ours:.0f} reviews/s, "
-              f"the Rust package {len(some) / rust:.0f} reviews/s: {rust / ours:.1f} times", flush=True)
 
 
 def main():
