@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,7 +31,7 @@ int launcher_rank() {
 }
 
 void complain(const std::string& message) {
-  close_log();
+  close_log(message);
   fmt::print(stderr, "fedmpi: {}\n", message);
 }
 
@@ -39,15 +40,20 @@ struct VerbError final : CLI::ParseError {
 };
 
 // CLI11's own sentence for an unknown verb does not name it.
-void check_verb(const CLI::App& program, int argc, char** argv) {
+void check_verbs(const CLI::App& program, std::span<char*> words) {
   std::vector<std::string> verbs;
   for (const CLI::App* verb : program.get_subcommands({})) verbs.push_back(verb->get_name());
-  if (argc < 2) throw VerbError(fmt::format("give one of the verbs {}", fmt::join(verbs, ", ")));
-  const std::string word = argv[1];
-  if (word.starts_with('-') || std::find(verbs.begin(), verbs.end(), word) != verbs.end()) return;
+  if (verbs.empty()) return;
+  const std::string of = program.get_parent() == nullptr ? "" : fmt::format(" of '{}'", program.get_name());
+  if (words.empty()) throw VerbError(fmt::format("give one of the verbs{} {}", of, fmt::join(verbs, ", ")));
+  const std::string word = words.front();
+  if (word.starts_with('-')) return;
+  if (std::find(verbs.begin(), verbs.end(), word) != verbs.end())
+    return check_verbs(*program.get_subcommand(word), words.subspan(1));
   const std::string near = nearest(word, verbs);
-  throw VerbError(
-      fmt::format("there is no verb '{}'{}", word, near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+  throw VerbError(fmt::format("there is no verb{} '{}'{}", of, word,
+                              near.empty() ? fmt::format("; there is {}", fmt::join(verbs, ", "))
+                                           : fmt::format("; did you mean '{}'?", near)));
 }
 
 }  // namespace
@@ -62,7 +68,7 @@ int main(int argc, char** argv) {
     add_run_command(program, argc, argv);
     add_prepare_command(program);
     add_plugins_command(program);
-    check_verb(program, argc, argv);
+    check_verbs(program, std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
     program.require_subcommand(1);
     program.parse(argc, argv);
     return 0;
@@ -72,6 +78,7 @@ int main(int argc, char** argv) {
     if (launcher_rank() == 0) complain(fmt::format("{}: see fedmpi --help", error.what()));
     return 2;
   } catch (const AgreedError& error) {
+    close_log(error.what());
     if (launcher_rank() == 0) complain(error.what());
     return error.is_user_error ? 2 : 1;
   } catch (const UserError& error) {

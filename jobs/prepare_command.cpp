@@ -3,7 +3,9 @@
 #include "fedmpi/error.hpp"
 #include "prepare.hpp"
 
+#include <cstdint>
 #include <string>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -32,7 +34,9 @@ void run(const PrepareSettings& settings) {
 template <typename Integer>
 Integer read_integer(const CLI::App& command, const std::string& option) {
   try {
-    return command[option]->as<Integer>();
+    const auto value = command[option]->as<std::int64_t>();
+    if (!std::in_range<Integer>(value)) throw UserError(fmt::format("{} is out of range: {}", option, value));
+    return static_cast<Integer>(value);
   } catch (const CLI::Error&) {
     throw UserError(fmt::format("{} needs a whole number, not \"{}\"", option, command[option]->as<std::string>()));
   }

@@ -25,7 +25,7 @@ references=("-DFEDMPI_TEST_PYTHON=$root/build/venv/bin/python" "-DFEDMPI_TEST_MI
   "-DFEDMPI_TEST_IMDB=$archive")
 
 section "Formatting"
-find core data jobs plugins tests \( -name '*.cpp' -o -name '*.hpp' \) -print0 |
+find core data jobs plugins tests \( -name '*.cpp' -o -name '*.hpp' -o -name '*.inl' \) -print0 |
   xargs -0 build/venv/bin/clang-format --dry-run -Werror ||
   die "the files named above are not formatted: run build/venv/bin/clang-format -i on them"
 

@@ -19,7 +19,7 @@ namespace fedmpi {
 namespace {
 
 constexpr const char* schema = "fedmpi-checkpoint";
-constexpr std::int64_t schema_version = 1;
+constexpr std::int64_t schema_version = 2;
 
 // All that is not a tensor, as it lies in the attributes of "/".
 using Attributes = std::map<std::string, std::string>;
@@ -62,6 +62,7 @@ Attributes attributes_of(const Checkpoint& checkpoint, const std::filesystem::pa
           {"strategy_state", names_to_json(state_names(checkpoint, path))},
           {"job", checkpoint.job},
           {"dataset_digest", checkpoint.dataset_digest},
+          {"model_digest", checkpoint.model_digest},
           {"history", joined(checkpoint.history)},
           {"versions", strings_to_json(checkpoint.versions)}};
 }
@@ -109,6 +110,7 @@ Checkpoint read_checkpoint(const Hdf5Reader& file) {
   checkpoint.digest = attributes.at("digest");
   checkpoint.job = attributes.at("job");
   checkpoint.dataset_digest = attributes.at("dataset_digest");
+  checkpoint.model_digest = attributes.at("model_digest");
   checkpoint.history = split(attributes.at("history"));
   checkpoint.versions = strings_from_json(attributes.at("versions"));
   checkpoint.parameters = read_tensor(file, "/parameters");

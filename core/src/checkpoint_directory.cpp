@@ -61,9 +61,9 @@ std::optional<Checkpoint> load_newest_checkpoint(const std::filesystem::path& di
 }
 
 void prune_checkpoints(const std::filesystem::path& directory, int keep) {
-  if (keep <= 0) return;
   std::vector<std::filesystem::path> paths = list_checkpoints(directory);
-  paths.resize(paths.size() - std::min(paths.size(), static_cast<std::size_t>(keep)));
+  const std::size_t kept = keep > 0 ? static_cast<std::size_t>(keep) : paths.size();
+  paths.resize(paths.size() - std::min(paths.size(), kept));
   if (std::filesystem::exists(directory)) {
     for (const auto& entry : std::filesystem::directory_iterator(directory)) {
       if (is_leftover(entry.path())) paths.push_back(entry.path());
@@ -73,6 +73,15 @@ void prune_checkpoints(const std::filesystem::path& directory, int keep) {
     std::error_code error;
     std::filesystem::remove(path, error);
     if (error) throw file_error(path, "could not be removed: " + error.message());
+  }
+}
+
+void set_aside_checkpoints(const std::filesystem::path& directory, int first_round) {
+  for (const std::filesystem::path& path : list_checkpoints(directory)) {
+    if (*round_of(path) < first_round) continue;
+    std::error_code error;
+    std::filesystem::rename(path, path.string() + ".old", error);
+    if (error) throw file_error(path, "could not be set aside: " + error.message());
   }
 }
 

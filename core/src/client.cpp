@@ -2,9 +2,9 @@
 
 #include "fedmpi/error.hpp"
 #include "fedmpi/random.hpp"
+#include "stopwatch.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <vector>
 
@@ -31,7 +31,7 @@ void ClientTrainer::load(const at::Tensor& global) {
 
 FitRecord ClientTrainer::fit(std::int64_t client, std::span<const std::int64_t> examples, int round,
                              const at::Tensor& global, const std::function<void(std::int64_t)>& advance) {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch stopwatch;
   if (!optimizer_)
     optimizer_ = make_optimizer(job_.training, model_.layout(), values_.narrow(0, 0, gradients_.numel()), gradients_);
   optimizer_->reset();
@@ -57,10 +57,10 @@ FitRecord ClientTrainer::fit(std::int64_t client, std::span<const std::int64_t> 
                schedule_factor(job_.training, progress), global);
       ++record.num_steps;
       if (!std::isfinite(result.loss_sum))
-        throw ClientError(fmt::format("client {}: the loss is not finite at step {} of round {}: lower "
-                                      "training.learning_rate or set training.max_gradient_norm",
-                                      client, record.num_steps, round),
-                          static_cast<int>(client));
+        throw Error(
+            fmt::format("the loss is not finite at step {}: lower training.learning_rate or set "
+                        "training.max_gradient_norm",
+                        record.num_steps));
       loss_sum += result.loss_sum;
       std::int64_t tokens = 0;
       for (const std::int64_t example : chosen) tokens += lengths[static_cast<std::size_t>(example)];
@@ -72,7 +72,7 @@ FitRecord ClientTrainer::fit(std::int64_t client, std::span<const std::int64_t> 
   update_.sub_(global.narrow(0, 0, update_.numel()));
   record.weight = strategy_.weight(record);
   strategy_.transform_update(update_, record);
-  record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  record.seconds = stopwatch.seconds();
   return record;
 }
 

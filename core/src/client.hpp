@@ -26,7 +26,7 @@ class FEDMPI_API ClientTrainer {
   void load(const at::Tensor& global);
 
   // Trains the client's examples from `global` and leaves its update in update(). `advance` is called with the tokens
-  // of each step. ClientError when the loss is not finite.
+  // of each step. Error when the loss is not finite.
   FitRecord fit(std::int64_t client, std::span<const std::int64_t> examples, int round, const at::Tensor& global,
                 const std::function<void(std::int64_t)>& advance);
 

@@ -22,9 +22,6 @@ PluginError::PluginError(const std::string& message, std::filesystem::path path_
     : UserError{message}, path{std::move(path_)} {}
 PluginError::~PluginError() = default;
 
-ClientError::ClientError(const std::string& message, int client_) : Error{message}, client{client_} {}
-ClientError::~ClientError() = default;
-
 std::string one_line(const std::exception& error) {
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
   std::string message = torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();

@@ -2,14 +2,16 @@
 
 #include "cohort.hpp"
 #include "fedmpi/digest.hpp"
+#include "fedmpi/experiment.hpp"
 #include "fedmpi/log.hpp"
 #include "fedmpi/progress.hpp"
 #include "host.hpp"
+#include "outcome.hpp"
 #include "recorder.hpp"
 #include "schedule.hpp"
+#include "stopwatch.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <span>
@@ -25,16 +27,28 @@ namespace fedmpi {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 std::int64_t peak_rss_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return std::int64_t{usage.ru_maxrss} * 1024;
+}
+
+// One rank reads the file: others may not see it, or see an older one.
+Experiment make_experiment(Communicator& communicator, const RunRequest& request) {
+  std::string text;
+  agree(communicator, [&] {
+    if (communicator.is_server()) text = read_job_file(request.job);
+  });
+  communicator.broadcast(text);
+  Experiment experiment;
+  agree(communicator, [&] {
+    Job job = parse_job(text, request.job.string(), request.settings);
+    if (!request.output.empty()) job.run.output = request.output;
+    job.plugin_directories.insert(job.plugin_directories.begin(), request.plugin_directories.begin(),
+                                  request.plugin_directories.end());
+    experiment = load_experiment(std::move(job));
+  });
+  return experiment;
 }
 
 // The protocol. Every rank makes one and calls run(): between two collectives the ranks differ in what they do, never
@@ -46,26 +60,26 @@ class Federation {
 
  private:
   void check_same_everywhere();
-  void start(StartMode mode);
-  void broadcast_global();
+  void prepare(StartMode mode);
+  void begin();
+  void broadcast_global(RoundMetrics& metrics);
   void run_round(int round);
-  FitOutcome fit(int round, std::span<const std::int64_t> cohort);
-  FitOutcome gather(const FitOutcome& own);
-  void enforce_policy(int round, const FitOutcome& outcome) const;
-  void aggregate(int round, std::span<const FitRecord> records);
-  void evaluate(int round, RoundMetrics& metrics);
-  void finish_round(RoundMetrics metrics, Clock::time_point start);
-  std::vector<std::int64_t> costs(std::span<const std::int64_t> clients) const;
+  FitOutcome fit(std::span<const std::int64_t> cohort, int round);
+  void enforce_policy(const FitOutcome& outcome, int round) const;
+  void aggregate(std::span<const FitRecord> records, int round);
+  void evaluate(RoundMetrics& metrics);
+  void finish_round(RoundMetrics metrics, const Stopwatch& stopwatch);
 
   Communicator& communicator_;
   Experiment& experiment_;
   const Job& job_;
   Partition partition_;
-  at::Tensor global_;  // float32 [layout.size()], the same on every rank between rounds
+  std::optional<Checkpoint> resumed_;  // on the server, until the run goes on from it
+  int first_round_ = 0;                // 0: the start of a fresh run
+  at::Tensor global_;                  // float32 [layout.size()], the same on every rank between rounds
   std::unique_ptr<Host> host_;
   std::unique_ptr<Recorder> recorder_;  // on the server
   std::int64_t bytes_before_ = 0;
-  int first_round_ = 1;
 };
 
 Federation::Federation(Communicator& communicator, Experiment& experiment)
@@ -73,113 +87,119 @@ Federation::Federation(Communicator& communicator, Experiment& experiment)
 
 void Federation::run(StartMode mode) {
   check_same_everywhere();
-  start(mode);
-  for (int round = first_round_; round <= job_.run.rounds; ++round) run_round(round);
+  prepare(mode);
+  if (first_round_ > job_.run.rounds) {
+    log(LogLevel::info,
+        fmt::format("nothing to do: {} holds all {} rounds", job_.run.output.string(), job_.run.rounds));
+    return;
+  }
+  try {
+    begin();
+    for (int round = std::max(first_round_, 1); round <= job_.run.rounds; ++round) run_round(round);
+  } catch (AgreedError& error) {
+    error.is_user_error = false;  // the run's directory is written by now
+    throw;
+  } catch (const UserError& error) {
+    throw Error(error.what());
+  }
   if (recorder_) log(LogLevel::info, rounds_table(recorder_->rounds()));
 }
 
-// Node-local copies of plugins and data go stale: every rank must run the same bytes.
+// Node-local copies of plugins, data and models go stale: every rank must run the same bytes.
 void Federation::check_same_everywhere() {
-  std::string mine = experiment_.resolved_job + experiment_.dataset->digest();
+  std::string mine = experiment_.resolved_job + experiment_.dataset->digest() + experiment_.model->digest();
   for (const auto& [name, version] : experiment_.versions)
     if (name.starts_with("plugin.")) mine += version;
   const auto all = communicator_.all_gather(digest(mine));
   const auto other = std::find_if(all.begin(), all.end(), [&](const std::string& one) { return one != all[0]; });
   if (other != all.end())
-    throw AgreedError(
-        fmt::format("rank {} has other plugins or another dataset than rank 0: give every node the same files",
-                    other - all.begin()),
-        true);
+    throw AgreedError(fmt::format("rank {} has other plugins, another dataset or another model than rank 0: give "
+                                  "every node the same files",
+                                  other - all.begin()),
+                      true);
 }
 
-void Federation::start(StartMode mode) {
-  const auto start_time = Clock::now();
-  const int threads = job_.run.threads != 0 ? job_.run.threads : communicator_.cores_per_host();
-  at::set_num_threads(threads);
-  std::optional<Checkpoint> checkpoint;
+// All that can be a user's mistake. Writes nothing.
+void Federation::prepare(StartMode mode) {
   agree(communicator_, [&] {
     partition_ = make_partition(job_, *experiment_.dataset);
+    check_examples(*experiment_.model, *experiment_.dataset, partition_, communicator_.rank(), communicator_.size());
     if (!communicator_.is_server()) return;
-    if (mode == StartMode::fresh)
-      Recorder::check_fresh(job_.run.output);
-    else
-      checkpoint = Recorder::load_for_resume(experiment_);
+    if (mode == StartMode::fresh) return Recorder::check_fresh(job_.run.output);
+    resumed_ = Recorder::load_for_resume(experiment_);
+    first_round_ = resumed_->round + 1;
   });
-  // From here on the run's directory is written.
+  at::Tensor first_round = at::full({1}, first_round_, at::kLong);
+  communicator_.broadcast(first_round);
+  first_round_ = static_cast<int>(first_round.item<std::int64_t>());
+}
+
+// Round 0, or the state after the last one that was done. From here on the run's directory is written.
+void Federation::begin() {
+  const Stopwatch stopwatch;
+  const int threads = job_.run.threads != 0 ? job_.run.threads : communicator_.cores_per_host();
+  at::set_num_threads(threads);
   agree(communicator_, [&] {
     global_ = at::zeros({experiment_.model->layout().size()}, at::kFloat);
     host_ = std::make_unique<Host>(experiment_, partition_);
     if (!communicator_.is_server()) return;
-    if (checkpoint) {
-      global_.copy_(checkpoint->parameters);
-      experiment_.strategy->restore(checkpoint->strategy_state);
-      first_round_ = checkpoint->round + 1;
+    std::vector<std::string> history;
+    if (resumed_) {
+      global_.copy_(resumed_->parameters);
+      experiment_.strategy->restore(resumed_->strategy_state);
+      history = std::move(resumed_->history);
+      resumed_.reset();
     } else {
       experiment_.model->initialize(global_, random_key(job_.run.seed, Purpose::initialise));
     }
-    recorder_ = std::make_unique<Recorder>(experiment_, checkpoint ? checkpoint->history : std::vector<std::string>());
+    recorder_ = std::make_unique<Recorder>(experiment_, std::move(history));
   });
   agree(communicator_, [&] { open_log(job_.run.output / "log"); });
-  at::Tensor first_round = at::full({1}, first_round_, at::kLong);
-  communicator_.broadcast(first_round);
-  first_round_ = static_cast<int>(first_round.item<std::int64_t>());
   log(LogLevel::info,
       fmt::format("{} clients on {} rank{}, {} thread{} a rank, {} parameters, output in {}", job_.federation.clients,
                   communicator_.size(), communicator_.size() == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
                   experiment_.model->layout().shared_size(), job_.run.output.string()));
-
+  if (communicator_.is_server() && experiment_.model->vocabulary_digest() != experiment_.dataset->vocabulary_digest())
+    log(LogLevel::warning,
+        "the model or the dataset does not say which vocabulary it has, so whether it is the same was not checked");
   RoundMetrics metrics{.round = 0};
-  const auto broadcast_start = Clock::now();
-  broadcast_global();
-  metrics.seconds.broadcast = seconds_since(broadcast_start);
-  if (mode == StartMode::resume) {
-    log(LogLevel::info, fmt::format("resumed after round {}", first_round_ - 1));
-    return;
-  }
-  evaluate(0, metrics);
-  finish_round(std::move(metrics), start_time);
+  broadcast_global(metrics);
+  if (first_round_ > 0) return log(LogLevel::info, fmt::format("resumed after round {}", first_round_ - 1));
+  evaluate(metrics);
+  finish_round(std::move(metrics), stopwatch);
 }
 
-void Federation::broadcast_global() {
+void Federation::broadcast_global(RoundMetrics& metrics) {
+  const Stopwatch stopwatch;
   communicator_.broadcast(global_);
+  metrics.seconds.broadcast = stopwatch.seconds();
 }
 
 void Federation::run_round(int round) {
-  const auto start_time = Clock::now();
+  const Stopwatch stopwatch;
   const FederationSettings& federation = job_.federation;
   const auto cohort = sample_cohort(
       federation.clients, cohort_size(federation.clients, federation.fraction_fit, federation.min_fit_clients),
       random_key(job_.run.seed, Purpose::sample_clients, round));
   RoundMetrics metrics{.round = round, .clients = static_cast<std::int64_t>(cohort.size())};
 
-  const FitOutcome outcome = gather(fit(round, cohort));
-  metrics.seconds.fit = seconds_since(start_time);
-  enforce_policy(round, outcome);
-  metrics.failures = static_cast<std::int64_t>(outcome.failures.size());
-  double loss_sum = 0.0, examples = 0.0, tokens = 0.0;
-  for (const FitRecord& record : outcome.records) {
-    loss_sum += record.loss * static_cast<double>(record.num_examples);
-    examples += static_cast<double>(record.num_examples);
-    tokens += static_cast<double>(record.num_tokens);
-  }
-  if (!outcome.records.empty()) {
-    metrics.fit_loss = loss_sum / examples;
-    metrics.tokens_per_second = tokens / *metrics.seconds.fit;
-  }
+  const FitOutcome own = fit(cohort, round);
+  auto records = communicator_.all_gather(std::span<const FitRecord>(own.records));
+  const FitOutcome outcome = merge(std::move(records), communicator_.all_gather(pack(own.failures)));
+  summarize(outcome, stopwatch.seconds(), metrics);
+  enforce_policy(outcome, round);
 
-  const auto aggregate_start = Clock::now();
-  aggregate(round, outcome.records);
-  metrics.seconds.aggregate = seconds_since(aggregate_start);
-  const auto broadcast_start = Clock::now();
-  broadcast_global();
-  metrics.seconds.broadcast = seconds_since(broadcast_start);
-  if (round % job_.evaluation.every == 0 || round == job_.run.rounds) evaluate(round, metrics);
-  finish_round(std::move(metrics), start_time);
+  const Stopwatch aggregate_stopwatch;
+  aggregate(outcome.records, round);
+  metrics.seconds.aggregate = aggregate_stopwatch.seconds();
+  broadcast_global(metrics);
+  if (round % job_.evaluation.every == 0 || round == job_.run.rounds) evaluate(metrics);
+  finish_round(std::move(metrics), stopwatch);
 }
 
 // This rank's part of the cohort.
-FitOutcome Federation::fit(int round, std::span<const std::int64_t> cohort) {
-  const auto cohort_costs = costs(cohort);
+FitOutcome Federation::fit(std::span<const std::int64_t> cohort, int round) {
+  const auto cohort_costs = training_costs(partition_, *experiment_.dataset, cohort);
   std::int64_t total = 0;
   for (const std::int64_t cost : cohort_costs) total += cost * job_.training.local_epochs;
   Progress progress(fmt::format("round {}/{}: fit", round, job_.run.rounds), total, "tokens",
@@ -202,26 +222,7 @@ FitOutcome Federation::fit(int round, std::span<const std::int64_t> cohort) {
   return own;
 }
 
-// Everybody's outcomes on every rank, in ascending client order: what follows is then computed alike everywhere.
-FitOutcome Federation::gather(const FitOutcome& own) {
-  FitOutcome all{.records = communicator_.all_gather(std::span<const FitRecord>(own.records))};
-  std::sort(all.records.begin(), all.records.end(),
-            [](const FitRecord& a, const FitRecord& b) { return a.client < b.client; });
-  std::string failures;
-  for (const ClientFailure& failure : own.failures) failures += fmt::format("{} {}\n", failure.client, failure.message);
-  for (const std::string& part : communicator_.all_gather(failures)) {
-    for (std::size_t begin = 0; begin < part.size();) {
-      const std::size_t end = part.find('\n', begin), space = part.find(' ', begin);
-      all.failures.push_back({std::stoll(part.substr(begin, space - begin)), part.substr(space + 1, end - space - 1)});
-      begin = end + 1;
-    }
-  }
-  std::sort(all.failures.begin(), all.failures.end(),
-            [](const ClientFailure& a, const ClientFailure& b) { return a.client < b.client; });
-  return all;
-}
-
-void Federation::enforce_policy(int round, const FitOutcome& outcome) const {
+void Federation::enforce_policy(const FitOutcome& outcome, int round) const {
   if (outcome.failures.empty()) return;
   const ClientFailure& first = outcome.failures.front();
   if (job_.federation.on_client_failure == FailurePolicy::abort)
@@ -237,7 +238,7 @@ void Federation::enforce_policy(int round, const FitOutcome& outcome) const {
         false);
 }
 
-void Federation::aggregate(int round, std::span<const FitRecord> records) {
+void Federation::aggregate(std::span<const FitRecord> records, int round) {
   double total_weight = 0.0;
   for (const FitRecord& record : records) total_weight += record.weight;
   if (total_weight == 0.0) {
@@ -251,15 +252,15 @@ void Federation::aggregate(int round, std::span<const FitRecord> records) {
                                     host_->sum().mean(total_weight), records, round);
 }
 
-void Federation::evaluate(int round, RoundMetrics& metrics) {
-  const auto start_time = Clock::now();
+void Federation::evaluate(RoundMetrics& metrics) {
+  const Stopwatch stopwatch;
   const FederationSettings& federation = job_.federation;
   const Dataset& dataset = *experiment_.dataset;
   std::vector<EvaluationBlock> blocks;
   if (!partition_.test.empty()) {
     const int size = cohort_size(federation.clients, federation.fraction_evaluate, federation.min_evaluate_clients);
     // Part 1 of the round's key: part 0 would be the fit cohort again.
-    const RandomKey key = derive(random_key(job_.run.seed, Purpose::sample_clients, round), 1);
+    const RandomKey key = derive(random_key(job_.run.seed, Purpose::sample_clients, metrics.round), 1);
     for (const std::int64_t client : sample_cohort(federation.clients, size, key))
       append_blocks(blocks, dataset, partition_.test[static_cast<std::size_t>(client)], job_.evaluation.batch_size,
                     false);
@@ -286,10 +287,10 @@ void Federation::evaluate(int round, RoundMetrics& metrics) {
     metrics.central_loss = scores.central->loss;
     metrics.central_accuracy = scores.central->accuracy;
   }
-  metrics.seconds.evaluate = seconds_since(start_time);
+  metrics.seconds.evaluate = stopwatch.seconds();
 }
 
-void Federation::finish_round(RoundMetrics metrics, Clock::time_point start) {
+void Federation::finish_round(RoundMetrics metrics, const Stopwatch& stopwatch) {
   struct Usage {
     std::int64_t bytes_sent, peak_rss_bytes;
   };
@@ -299,25 +300,14 @@ void Federation::finish_round(RoundMetrics metrics, Clock::time_point start) {
     metrics.bytes_sent += one.bytes_sent;
     metrics.peak_rss_bytes = std::max(metrics.peak_rss_bytes, one.peak_rss_bytes);
   }
-  if (recorder_) recorder_->finish_round(std::move(metrics), experiment_, global_, start);
-}
-
-std::vector<std::int64_t> Federation::costs(std::span<const std::int64_t> clients) const {
-  const auto lengths = experiment_.dataset->lengths(Split::train);
-  std::vector<std::int64_t> costs;
-  for (const std::int64_t client : clients) {
-    std::int64_t cost = 0;
-    for (const std::int64_t example : partition_.train[static_cast<std::size_t>(client)])
-      cost += lengths[static_cast<std::size_t>(example)];
-    costs.push_back(cost);
-  }
-  return costs;
+  if (recorder_) recorder_->finish_round(std::move(metrics), experiment_, global_, stopwatch);
 }
 
 }  // namespace
 
-void run_federation(Communicator& communicator, Experiment& experiment, StartMode mode) {
-  Federation(communicator, experiment).run(mode);
+void run_federation(Communicator& communicator, const RunRequest& request) {
+  Experiment experiment = make_experiment(communicator, request);
+  Federation(communicator, experiment).run(request.mode);
 }
 
 }  // namespace fedmpi

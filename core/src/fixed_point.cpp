@@ -36,8 +36,10 @@ void FixedPointSum::add(const at::Tensor& values, double weight) {
     if (!fits) too_large = true;
   });
   if (too_large)
-    throw Error(fmt::format("an element of the update is not finite, or larger than {:g} for its weight {:g}",
-                            bound_ / std::max(weight, 1.0), weight));
+    throw Error(
+        fmt::format("the update holds an element that is not finite or larger than {:g} (the client's weight is "
+                    "{:g}): lower training.learning_rate or set training.max_gradient_norm",
+                    bound_ / std::max(weight, 1.0), weight));
   const double factor = weight * scale;
   at::parallel_for(0, sum_.numel(), grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)

@@ -5,28 +5,17 @@
 #include "fedmpi/experiment.hpp"
 #include "fedmpi/export.hpp"
 #include "fixed_point.hpp"
+#include "outcome.hpp"
 #include "partition.hpp"
 
 #include <cstdint>
 #include <functional>
 #include <span>
-#include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
 namespace fedmpi {
-
-struct ClientFailure {
-  std::int64_t client = 0;
-  std::string message;
-};
-
-// What one rank did for a round.
-struct FitOutcome {
-  std::vector<FitRecord> records;
-  std::vector<ClientFailure> failures;
-};
 
 // The clients of one rank: fits those it is given one after another and keeps the exact sum of their weighted updates.
 // No communication. Main thread only.

@@ -12,6 +12,9 @@ std::string Dataset::vocabulary_digest() const {
 
 Model::~Model() = default;
 void Model::values_changed() {}
+std::string Model::digest() const {
+  return {};
+}
 std::string Model::vocabulary_digest() const {
   return {};
 }

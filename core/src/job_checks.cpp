@@ -64,6 +64,7 @@ void check_across_keys(Job& job, const JobText& text) {
   FederationSettings& federation = job.federation;
   fit_to_clients(text, "min_fit_clients", federation.clients, federation.min_fit_clients);
   fit_to_clients(text, "min_evaluate_clients", federation.clients, federation.min_evaluate_clients);
+  if (federation.fraction_fit == 0.0) fail(text, "federation", "fraction_fit", "is 0, so that nobody would train");
   // In Flower 0 turns federated evaluation off whatever the minimum; here one key says so.
   if (federation.fraction_evaluate == 0.0 && job.evaluation.federated) {
     fail(text, "federation", "fraction_evaluate",

@@ -28,8 +28,8 @@ constexpr OptionSpec federation_keys[] = {
      int_maximum},
     {"min_evaluate_clients", OptionType::integer, "2", "at least so many evaluate; the default is lowered to 'clients'",
      1, int_maximum},
-    {"on_client_failure", OptionType::string, "abort", "end the job, or go on without the client in that round",
-     -unbounded, unbounded, "abort|drop"},
+    {"on_client_failure", OptionType::string, "abort",
+     "to train: end the job, or go on without the client in that round", -unbounded, unbounded, "abort|drop"},
     {"transport", OptionType::string, "mpi", "what carries the parameters", -unbounded, unbounded, "mpi"},
 };
 

@@ -52,25 +52,30 @@ class Log {
     file_->set_pattern(pattern());
   }
 
-  void close() {
+  void close(std::string_view last_words) {
     const std::lock_guard lock(mutex_);
+    if (!last_words.empty()) write_to_file(LogLevel::error, last_words);
     file_.reset();
   }
 
   void write(LogLevel level, std::string_view message) {
     const std::lock_guard lock(mutex_);
     if (level >= (rank_ == 0 ? LogLevel::info : LogLevel::warning)) terminal::print_line(for_people(level, message));
+    write_to_file(level, message);
+  }
+
+ private:
+  void write_to_file(LogLevel level, std::string_view message) {
     if (!file_) return;
     try {
       file_->log(spdlog::details::log_msg("", to_spdlog(level), {message.data(), message.size()}));
-      if (level >= LogLevel::warning) file_->flush();
+      file_->flush();
     } catch (const spdlog::spdlog_ex& error) {
       terminal::print_line(for_people(LogLevel::warning, std::string("the log file ends here: ") + error.what()));
       file_.reset();
     }
   }
 
- private:
   int width() const { return std::max<int>(2, static_cast<int>(std::to_string(size_).size())); }
 
   std::string pattern() const {
@@ -107,8 +112,8 @@ void set_log_rank(int rank, int size) {
 void open_log(const std::filesystem::path& directory) {
   process_log().open(directory);
 }
-void close_log() {
-  process_log().close();
+void close_log(std::string_view last_words) {
+  process_log().close(last_words);
 }
 
 }  // namespace fedmpi

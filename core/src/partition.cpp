@@ -25,11 +25,11 @@ std::vector<std::vector<std::int64_t>> iid(const Job& job, const Dataset& datase
   const std::int64_t size = dataset.size(split), clients = job.federation.clients;
   const std::int64_t wanted = std::max<std::int64_t>(per_client, 1);
   if (size / clients < wanted)
-    throw ConfigError(
-        fmt::format("{}: {} clients with {} {} example{} each need {}, but the dataset has {}: lower "
-                    "federation.clients or data.{}_examples_per_client",
-                    job.source, clients, wanted, name, wanted == 1 ? "" : "s", clients * wanted, size, name),
-        job.source, "federation.clients");
+    throw ConfigError(fmt::format("{}: {} clients with {} {} example{} each need {}, but the dataset has {}: lower "
+                                  "federation.clients or data.{}_examples_per_client{}",
+                                  job.source, clients, wanted, name, wanted == 1 ? "" : "s", clients * wanted, size,
+                                  name, split == Split::test ? ", or set evaluation.federated = false" : ""),
+                      job.source, "federation.clients");
   const auto order =
       shuffled(size, derive(random_key(job.run.seed, Purpose::partition), split == Split::train ? 0 : 1));
   std::vector<std::vector<std::int64_t>> parts;
@@ -62,6 +62,36 @@ Partition make_partition(const Job& job, const Dataset& dataset) {
     partition.test = iid(job, dataset, Split::test, job.data.test_examples_per_client);
   if (job.evaluation.central) partition.central = central(job, dataset);
   return partition;
+}
+
+std::vector<std::int64_t> training_costs(const Partition& partition, const Dataset& dataset,
+                                         std::span<const std::int64_t> clients) {
+  const auto lengths = dataset.lengths(Split::train);
+  std::vector<std::int64_t> costs;
+  for (const std::int64_t client : clients) {
+    std::int64_t cost = 0;
+    for (const std::int64_t example : partition.train[static_cast<std::size_t>(client)])
+      cost += lengths[static_cast<std::size_t>(example)];
+    costs.push_back(cost);
+  }
+  return costs;
+}
+
+void check_examples(const Model& model, const Dataset& dataset, const Partition& partition, int rank, int size) {
+  constexpr std::size_t at_a_time = 256;
+  const auto check = [&](Split split, std::span<const std::int64_t> examples) {
+    for (std::size_t begin = static_cast<std::size_t>(rank) * at_a_time; begin < examples.size();
+         begin += static_cast<std::size_t>(size) * at_a_time)
+      model.check(dataset.batch(split, examples.subspan(begin, std::min(at_a_time, examples.size() - begin))));
+  };
+  const auto all = [](const std::vector<std::vector<std::int64_t>>& parts) {
+    std::vector<std::int64_t> examples;
+    for (const auto& part : parts) examples.insert(examples.end(), part.begin(), part.end());
+    return examples;
+  };
+  check(Split::train, all(partition.train));
+  check(Split::test, all(partition.test));
+  check(Split::test, partition.central);
 }
 
 }  // namespace fedmpi

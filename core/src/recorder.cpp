@@ -5,7 +5,6 @@
 #include "fedmpi/log.hpp"
 #include "resume.hpp"
 
-#include <chrono>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -17,10 +16,6 @@ namespace fedmpi {
 namespace fs = std::filesystem;
 
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 bool same_layout(const Layout& a, const Layout& b) {
   if (a.num_tensors() != b.num_tensors() || a.size() != b.size()) return false;
@@ -73,6 +68,9 @@ Checkpoint Recorder::load_for_resume(const Experiment& experiment) {
   const auto refuse = [&](const std::string& why) {
     throw FileError(fmt::format("the run in {} cannot be resumed: {}", directory.string(), why), directory);
   };
+  if (checkpoint->round > experiment.job.run.rounds)
+    refuse(fmt::format("it has done {} rounds, and run.rounds is {}: ask for more, or start a new run with --output",
+                       checkpoint->round, experiment.job.run.rounds));
   const auto differing = differing_keys(experiment.resolved_job, checkpoint->job);
   if (!differing.empty())
     refuse(fmt::format("this job is another one in {}: set what its job.toml says, or start a new run with --output",
@@ -83,6 +81,12 @@ Checkpoint Recorder::load_for_resume(const Experiment& experiment) {
     refuse(
         "the model's tensors have other names or shapes than the checkpoint's: use the plugin and files it was started "
         "with");
+  if (checkpoint->model_digest != experiment.model->digest())
+    refuse("the model's configuration has changed since: bring back the files it was started with");
+  const auto other = differing_versions(experiment.versions, checkpoint->versions);
+  if (!other.empty())
+    log(LogLevel::warning,
+        fmt::format("the run was started with another {}: it goes on, but not bit for bit", fmt::join(other, ", ")));
   return std::move(*checkpoint);
 }
 
@@ -90,6 +94,7 @@ Recorder::Recorder(const Experiment& experiment, std::vector<std::string> histor
     : directory_{experiment.job.run.output}, history_{std::move(history)} {
   for (const std::string& line : history_) rounds_.push_back(from_json_line(line));
   fs::create_directories(directory_ / "checkpoints");
+  if (!rounds_.empty()) set_aside_checkpoints(directory_ / "checkpoints", rounds_.back().round + 1);
   std::ofstream file(directory_ / "job.toml");
   file << experiment.resolved_job << std::flush;
   if (!file) throw Error(fmt::format("{} could not be written", (directory_ / "job.toml").string()));
@@ -99,18 +104,18 @@ Recorder::Recorder(const Experiment& experiment, std::vector<std::string> histor
 Recorder::~Recorder() = default;
 
 void Recorder::finish_round(RoundMetrics metrics, const Experiment& experiment, const at::Tensor& global,
-                            std::chrono::steady_clock::time_point start) {
+                            const Stopwatch& stopwatch) {
   const Job& job = experiment.job;
   metrics.digest = digest(global);
   const bool last = metrics.round == job.run.rounds;
   // After round 0 too: a run that is ended before its first round does not have to start again.
   if (metrics.round == 0 || last || (job.checkpoint.every != 0 && metrics.round % job.checkpoint.every == 0)) {
-    const auto checkpoint_start = std::chrono::steady_clock::now();
-    metrics.seconds.total = seconds_since(start);
+    const Stopwatch checkpoint_stopwatch;
+    metrics.seconds.total = stopwatch.seconds();
     save(metrics, experiment, global);
-    metrics.seconds.checkpoint = seconds_since(checkpoint_start);
+    metrics.seconds.checkpoint = checkpoint_stopwatch.seconds();
   }
-  metrics.seconds.total = seconds_since(start);
+  metrics.seconds.total = stopwatch.seconds();
   metrics_->write(metrics);
   history_.push_back(to_json_line(metrics));
   log(LogLevel::info, round_line(metrics, job.run.rounds));
@@ -128,6 +133,7 @@ void Recorder::save(const RoundMetrics& metrics, const Experiment& experiment, c
                                                                 .strategy_state = experiment.strategy->state(),
                                                                 .job = experiment.resolved_job,
                                                                 .dataset_digest = experiment.dataset->digest(),
+                                                                .model_digest = experiment.model->digest(),
                                                                 .history = std::move(history),
                                                                 .versions = experiment.versions});
   prune_checkpoints(checkpoints, experiment.job.checkpoint.keep);

@@ -4,8 +4,8 @@
 #include "fedmpi/experiment.hpp"
 #include "fedmpi/export.hpp"
 #include "fedmpi/metrics.hpp"
+#include "stopwatch.hpp"
 
-#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -22,17 +22,19 @@ class FEDMPI_API Recorder {
   static void check_fresh(const std::filesystem::path& directory);
 
   // The newest good checkpoint in the job's output directory. FileError when there is none, or when it was made by
-  // another job (naming the keys that differ), another dataset or another layout of the model.
+  // another job (naming the keys that differ), another dataset or another model, or when it is past the job's last
+  // round. Other versions of libraries and plugins are logged.
   static Checkpoint load_for_resume(const Experiment& experiment);
 
-  // Makes the directory, unless it is there, and writes job.toml. `history`: the metrics lines of the rounds so far.
+  // Makes the directory, unless it is there, and writes job.toml. `history`: the metrics lines of the rounds so far;
+  // checkpoints of later rounds are set aside.
   Recorder(const Experiment& experiment, std::vector<std::string> history);
   ~Recorder();
 
-  // Fills in the digest of `global` and the times of the checkpoint and of the whole round since `start`; saves a
+  // Fills in the digest of `global` and the times of the checkpoint and of the whole round by `stopwatch`; saves a
   // checkpoint when one is due; writes the metrics.
   void finish_round(RoundMetrics metrics, const Experiment& experiment, const at::Tensor& global,
-                    std::chrono::steady_clock::time_point start);
+                    const Stopwatch& stopwatch);
 
   const std::vector<RoundMetrics>& rounds() const { return rounds_; }
 

@@ -1,5 +1,6 @@
 #include "resume.hpp"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <set>
@@ -10,9 +11,11 @@ namespace fedmpi {
 
 namespace {
 
-// resolved_toml writes one key a line.
-std::map<std::string, std::string> flatten(const std::string& resolved) {
-  std::map<std::string, std::string> keys;
+using Strings = std::map<std::string, std::string>;
+
+// The dotted keys of a resolved job: resolved_toml writes one a line.
+Strings keys_of(const std::string& resolved) {
+  Strings keys;
   std::istringstream lines(resolved);
   std::string line, section;
   while (std::getline(lines, line)) {
@@ -25,28 +28,45 @@ std::map<std::string, std::string> flatten(const std::string& resolved) {
   return keys;
 }
 
+std::vector<std::string> differing(const Strings& mine, const Strings& theirs) {
+  std::set<std::string> names;
+  for (const auto& [name, value] : mine) names.insert(name);
+  for (const auto& [name, value] : theirs) names.insert(name);
+  std::erase_if(names, [&](const std::string& name) {
+    const auto a = mine.find(name), b = theirs.find(name);
+    return a != mine.end() && b != theirs.end() && a->second == b->second;
+  });
+  return {names.begin(), names.end()};
+}
+
 bool may_change(std::string_view key) {
-  constexpr std::array<std::string_view, 6> free{"run.name",    "run.output",  "run.rounds",
-                                                 "run.threads", "run.plugins", "federation.transport"};
-  for (const auto name : free)
-    if (key == name) return true;
-  return key.starts_with("checkpoint.");
+  constexpr std::array<std::string_view, 5> free{"run.name", "run.output", "run.threads", "run.plugins",
+                                                 "federation.transport"};
+  return std::find(free.begin(), free.end(), key) != free.end() || key.starts_with("checkpoint.");
+}
+
+// A learning rate that rises or falls over the whole run.
+bool rounds_matter(const Strings& job) {
+  const auto is = [&](const char* key, std::string_view value) {
+    const auto found = job.find(key);
+    return found == job.end() || found->second == value;
+  };
+  return !is("training.learning_rate_schedule", "\"constant\"") || !is("training.warmup_fraction", "0.0");
 }
 
 }  // namespace
 
 std::vector<std::string> differing_keys(const std::string& job, const std::string& other) {
-  const auto mine = flatten(job), theirs = flatten(other);
-  std::set<std::string> names;
-  for (const auto& [key, value] : mine) names.insert(key);
-  for (const auto& [key, value] : theirs) names.insert(key);
-  std::vector<std::string> differing;
-  for (const std::string& key : names) {
-    const auto a = mine.find(key), b = theirs.find(key);
-    const bool same = a != mine.end() && b != theirs.end() && a->second == b->second;
-    if (!same && !may_change(key)) differing.push_back(key);
-  }
-  return differing;
+  const Strings mine = keys_of(job);
+  std::vector<std::string> names = differing(mine, keys_of(other));
+  std::erase_if(names, [&](const std::string& name) {
+    return may_change(name) || (name == "run.rounds" && !rounds_matter(mine));
+  });
+  return names;
+}
+
+std::vector<std::string> differing_versions(const Strings& versions, const Strings& other) {
+  return differing(versions, other);
 }
 
 }  // namespace fedmpi

@@ -25,6 +25,8 @@ class Logistic final : public fedmpi::Model {
   const fedmpi::Layout& layout() const override { return layout_; }
   std::int64_t num_labels() const override { return num_labels_; }
 
+  void check(const Batch& batch) const override { flat_features(batch); }
+
   // All zero: the problem is convex.
   void initialize(at::Tensor values, fedmpi::RandomKey) override { values.zero_(); }
 

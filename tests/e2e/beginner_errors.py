@@ -81,8 +81,29 @@ CASES = [
     ("no_shard", TEXT_JOB, ["run", "job.toml"], ["shards", "test.h5", "fedmpi prepare"], "no_test_shard"),
     ("no_model", TEXT_JOB, ["run", "job.toml"], ["model"], "shards"),
     ("another_vocabulary", TEXT_JOB, ["run", "job.toml"], ["another vocabulary", "fedmpi prepare"], "two_vocabularies"),
+    ("other_features", edit('"logistic"', '"logistic"\nnum_features = 7'), ["run", "job.toml"],
+     ["made for 7 features", "the dataset has 20", "model.num_features = 20"], None),
+    ("text_for_a_model_of_features", edit('"synthetic"', '"hdf5_text"\npath = "shards"'), ["run", "job.toml"],
+     ["'logistic' needs a dataset with features"], "shards"),
+    ("features_for_a_model_of_text", edit('"logistic"', '"transformer"\npath = "model"'), ["run", "job.toml"],
+     ["'transformer' needs text"], "model"),
+    ("text_too_long_for_the_model", TEXT_JOB, ["run", "job.toml"], ["takes 1 to 8", "truncate when preparing"],
+     "short_model"),
+    ("nobody_trains", JOB, ["run", "job.toml", "--set", "federation.fraction_fit=0"],
+     ["'fraction_fit' in [federation] is 0"], None),
+    ("resumed_with_another_key", JOB, ["run", "job.toml", "--resume", "--set", "training.learning_rate=0.2"],
+     ["runs/made_up cannot be resumed", "training.learning_rate"], "run"),
+    ("resumed_with_other_data", JOB, ["run", "job.toml", "--resume", "--set", "data.train_examples=300"],
+     ["runs/made_up cannot be resumed", "data.train_examples"], "run"),
+    ("resumed_with_fewer_rounds", JOB, ["run", "job.toml", "--resume"],
+     ["runs/made_up cannot be resumed", "it has done 2 rounds, and run.rounds is 1"], "two_rounds"),
+    ("resumed_with_a_changed_model", TEXT_JOB, ["run", "job.toml", "--resume"],
+     ["runs/made_up cannot be resumed", "the model's configuration has changed"], "changed_model"),
+    ("resumed_with_changed_shards", TEXT_JOB, ["run", "job.toml", "--resume"],
+     ["runs/made_up cannot be resumed", "the dataset's content has changed"], "changed_shards"),
     ("no_verb", JOB, [], ["--help"], None),
     ("unknown_verb", JOB, ["rum", "job.toml"], ["rum"], None),
+    ("unknown_dataset", JOB, ["prepare", "imbd"], ["no verb of 'prepare' 'imbd'", "did you mean 'imdb'?"], None),
     ("unknown_flag", JOB, ["run", "job.toml", "--resum"], ["--resum"], None),
     ("no_job", JOB, ["run"], ["job"], None),
 ]
@@ -108,11 +129,11 @@ def write_vocabulary(path, words):
     path.write_text("".join(word + "\n" for word in words), encoding="utf-8")
 
 
-def write_model(directory):
+def write_model(directory, positions=64):
     """A DistilBERT of one layer, eight wide: config.json, vocab.txt and a safetensors file of small numbers."""
     directory.mkdir()
     write_vocabulary(directory / "vocab.txt", WORDS)
-    width, hidden, positions = 16, 32, 64
+    width, hidden = 16, 32
     (directory / "config.json").write_text(json.dumps({
         "model_type": "distilbert", "architectures": ["DistilBertForSequenceClassification"], "activation": "gelu",
         "dim": width, "hidden_dim": hidden, "n_heads": 2, "n_layers": 1, "vocab_size": len(WORDS),
@@ -158,10 +179,23 @@ def write_shards(tools, directory, words):
 def prepare(tools, what, directory):
     if what == "run":
         tools.must(["run", "job.toml"], directory)
-    if what in ("model", "no_test_shard", "two_vocabularies"):
+    if what == "two_rounds":
+        tools.must(["run", "job.toml", "--set", "run.rounds=2"], directory)
+    if what in ("model", "no_test_shard", "two_vocabularies", "changed_model", "changed_shards"):
         write_model(directory / "model")
-    if what in ("shards", "no_test_shard"):
+    if what == "short_model":
+        write_model(directory / "model", positions=8)
+    if what in ("shards", "no_test_shard", "short_model", "changed_model", "changed_shards"):
         write_shards(tools, directory, WORDS)
+    if what in ("changed_model", "changed_shards"):
+        tools.must(["run", "job.toml"], directory)
+    if what == "changed_model":
+        config = directory / "model" / "config.json"
+        config.write_text(edit('"n_heads": 2', '"n_heads": 4', config.read_text(encoding="utf-8")), encoding="utf-8")
+    if what == "changed_shards":
+        shutil.rmtree(directory / "shards")
+        tools.must(["prepare", "imdb", "--archive", "aclImdb", "--vocabulary", "vocab.txt", "--output", "shards",
+                    "--seed", "7"], directory)
     if what == "two_vocabularies":
         write_shards(tools, directory, [*WORDS[:-2], "never", WORDS[-1]])
     if what == "no_test_shard":

@@ -24,6 +24,7 @@ Checkpoint small_checkpoint(int round = 3) {
   checkpoint.strategy_state = {{"z_last", at::arange(5, at::kDouble)}, {"a_first", at::tensor({42}, at::kLong)}};
   checkpoint.job = "[run]\nname = \"naïve\"\n";
   checkpoint.dataset_digest = "feed";
+  checkpoint.model_digest = "cafe";
   checkpoint.history = {R"({"round":0})", R"({"round":1})"};
   checkpoint.versions = {{"torch", "2.13.0"}, {"plugin.model", "beef"}};
   return checkpoint;
@@ -35,6 +36,7 @@ void expect_equal(const Checkpoint& a, const Checkpoint& b) {
   EXPECT_TRUE(at::equal(a.parameters, b.parameters));
   EXPECT_EQ(a.job, b.job);
   EXPECT_EQ(a.dataset_digest, b.dataset_digest);
+  EXPECT_EQ(a.model_digest, b.model_digest);
   EXPECT_EQ(a.history, b.history);
   EXPECT_EQ(a.versions, b.versions);
   ASSERT_EQ(a.strategy_state.size(), b.strategy_state.size());
@@ -151,7 +153,9 @@ TEST(CheckpointDirectory, PruningKeepsTheNewest) {
   for (const int round : {2, 9, 10, 11}) write_bytes(checkpoint_path(directory.path(), round), "");
   write_bytes(directory / "round_0012.h5.tmp.99", "");
   prune_checkpoints(directory.path(), 0);
+  EXPECT_FALSE(std::filesystem::exists(directory / "round_0012.h5.tmp.99"));
   EXPECT_EQ(list_checkpoints(directory.path()).size(), 4u);
+  write_bytes(directory / "round_0012.h5.tmp.99", "");
   prune_checkpoints(directory.path(), 2);
   EXPECT_EQ(list_checkpoints(directory.path()),
             (std::vector<std::filesystem::path>{checkpoint_path(directory.path(), 10),
@@ -159,6 +163,16 @@ TEST(CheckpointDirectory, PruningKeepsTheNewest) {
   EXPECT_FALSE(std::filesystem::exists(directory / "round_0012.h5.tmp.99"));
   prune_checkpoints(directory.path(), 5);
   EXPECT_EQ(list_checkpoints(directory.path()).size(), 2u);
+}
+
+TEST(CheckpointDirectory, LaterRoundsAreSetAside) {
+  const TemporaryDirectory directory;
+  for (const int round : {2, 9, 10, 11}) write_bytes(checkpoint_path(directory.path(), round), std::to_string(round));
+  set_aside_checkpoints(directory.path(), 10);
+  EXPECT_EQ(
+      list_checkpoints(directory.path()),
+      (std::vector<std::filesystem::path>{checkpoint_path(directory.path(), 2), checkpoint_path(directory.path(), 9)}));
+  EXPECT_EQ(read_bytes(directory / "round_0011.h5.old"), "11");
 }
 
 TEST(LibraryVersions, NameWhatResultsDependOn) {

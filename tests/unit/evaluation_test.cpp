@@ -50,5 +50,20 @@ TEST(DifferingKeys, NamesWhatChangesTheResultOnly) {
             (std::vector<std::string>{"run.seed", "training.learning_rate"}));
 }
 
+TEST(DifferingKeys, RoundsMatterToALearningRateThatChangesOverThem) {
+  for (const char* line : {"learning_rate_schedule = \"linear\"\nwarmup_fraction = 0.0\n",
+                           "learning_rate_schedule = \"constant\"\nwarmup_fraction = 0.1\n"}) {
+    const std::string training = std::string("[training]\n") + line;
+    EXPECT_EQ(differing_keys("[run]\nrounds = 3\n" + training, "[run]\nrounds = 9\n" + training),
+              std::vector<std::string>{"run.rounds"});
+  }
+}
+
+TEST(DifferingVersions, NamesWhatIsOtherOrMissing) {
+  EXPECT_EQ(differing_versions({{"torch", "2.13.0"}, {"mpi", "5.0"}, {"hdf5", "1.14"}},
+                               {{"torch", "2.12.0"}, {"mpi", "5.0"}}),
+            (std::vector<std::string>{"hdf5", "torch"}));
+}
+
 }  // namespace
 }  // namespace fedmpi

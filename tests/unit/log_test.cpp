@@ -56,7 +56,7 @@ TEST_F(LogTest, FileHoldsEverythingFromDebugOn) {
   log(LogLevel::debug, "first");
   stderr_of([] { log(LogLevel::warning, "second"); });
   const std::string flushed = read_bytes(directory / "log/rank_03.log");
-  EXPECT_NE(flushed.find("second"), std::string::npos) << "a warning is on disk at once";
+  EXPECT_NE(flushed.find("second"), std::string::npos) << "a line is on disk at once";
   log(LogLevel::info, "third");
   close_log();
   const std::string time = "\\[[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}\\] ";
@@ -66,8 +66,10 @@ TEST_F(LogTest, FileHoldsEverythingFromDebugOn) {
                  time + "\\[rank 03/08\\] \\[info\\] third\n")));
   open_log(directory / "log");
   log(LogLevel::info, "fourth");
-  close_log();
-  EXPECT_NE(read_bytes(directory / "log/rank_03.log").find("first"), std::string::npos) << "a resumed run appends";
+  EXPECT_EQ(stderr_of([] { close_log("the disk is full"); }), "") << "whoever closes it tells the terminal";
+  const std::string appended = read_bytes(directory / "log/rank_03.log");
+  EXPECT_NE(appended.find("first"), std::string::npos) << "a resumed run appends";
+  EXPECT_TRUE(appended.ends_with("[error] the disk is full\n")) << appended;
 }
 
 TEST_F(LogTest, UnwritableDirectoryIsNamed) {

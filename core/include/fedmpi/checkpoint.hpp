@@ -24,6 +24,7 @@ struct Checkpoint {
   std::vector<NamedTensor> strategy_state;
   std::string job;  // resolved TOML
   std::string dataset_digest;
+  std::string model_digest;
   std::vector<std::string> history;  // the lines of metrics.jsonl so far
   std::map<std::string, std::string>
       versions;  // "torch" -> "2.13.0", "instruction_set" -> "avx512", "plugin.model" -> digest
@@ -42,8 +43,12 @@ FEDMPI_API std::vector<std::filesystem::path> list_checkpoints(const std::filesy
 // directory holds none; FileError when all are damaged.
 FEDMPI_API std::optional<Checkpoint> load_newest_checkpoint(const std::filesystem::path& directory);
 
-// Removes all but the `keep` newest and what killed runs left half-written (0: removes nothing).
+// Removes all but the `keep` newest (0: none of them), and what killed runs left half-written.
 FEDMPI_API void prune_checkpoints(const std::filesystem::path& directory, int keep);
+
+// Renames those of `first_round` and later to *.h5.old: a run that goes on from an older one, because they are
+// damaged, will make them again, and pruning must not count them.
+FEDMPI_API void set_aside_checkpoints(const std::filesystem::path& directory, int first_round);
 
 // Of this build and this machine, for Checkpoint::versions.
 FEDMPI_API std::map<std::string, std::string> library_versions();

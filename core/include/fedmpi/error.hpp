@@ -49,14 +49,6 @@ class FEDMPI_API PluginError : public UserError {
   std::filesystem::path path;
 };
 
-// A client whose fit or evaluation failed: every rank throws the same one after the vote.
-class FEDMPI_API ClientError : public Error {
- public:
-  ClientError(const std::string& message, int client);
-  ~ClientError() override;
-  int client;
-};
-
 // An exception's message without a library's stack trace, on one line.
 FEDMPI_API std::string one_line(const std::exception& error);
 

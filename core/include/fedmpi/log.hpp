@@ -14,7 +14,7 @@ enum class LogLevel { debug, info, warning, error };
 FEDMPI_API void log(LogLevel level, std::string_view message);
 FEDMPI_API void set_log_rank(int rank, int size);
 FEDMPI_API void open_log(const std::filesystem::path& directory);
-// Writes out and closes. Called before MPI ends.
-FEDMPI_API void close_log();
+// Closes the file. `last_words` become its last line, an error, without being shown on the terminal.
+FEDMPI_API void close_log(std::string_view last_words = {});
 
 }  // namespace fedmpi

@@ -33,6 +33,10 @@ class FEDMPI_API Model {
   virtual const Layout& layout() const = 0;
   virtual std::int64_t num_labels() const = 0;
 
+  // Throws UserError when it cannot take such examples: features instead of text, more tokens than it has positions,
+  // a token it does not know. Called with every example of a run before the run writes anything.
+  virtual void check(const Batch& batch) const = 0;
+
   // Writes the starting values (pre-trained where the model has them) to `values`, float32 [layout().size()].
   // Random ones are a function of `key` alone.
   virtual void initialize(at::Tensor values, RandomKey key) = 0;
@@ -51,6 +55,10 @@ class FEDMPI_API Model {
   // Forward only, no dropout. An example's result must not depend on the other examples of the batch by more
   // than rounding.
   virtual BatchResult evaluate(const Batch& batch) = 0;
+
+  // Hash of what else than its options and its layout makes the model (a configuration file), "" when nothing does:
+  // equal on all ranks, recorded in checkpoints.
+  virtual std::string digest() const;
 
   // Hash of the vocabulary the model was trained with, "" when it has none.
   virtual std::string vocabulary_digest() const;

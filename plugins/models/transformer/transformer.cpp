@@ -25,6 +25,11 @@ NetworkDescription describe(const std::filesystem::path& path, const Options& op
           options.get<std::string>("pooling") == "mean" ? Pooling::mean : Pooling::head};
 }
 
+PackedTokens tokens_of(const Batch& batch) {
+  return {{batch.tokens.const_data_ptr<std::int32_t>(), static_cast<std::size_t>(batch.tokens.numel())},
+          {batch.offsets.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(batch.offsets.numel())}};
+}
+
 std::span<const std::int64_t> labels_of(const Batch& batch) {
   return {batch.labels.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(batch.labels.numel())};
 }
@@ -55,25 +60,22 @@ void Transformer::values_changed() {
   network_->values_changed();
 }
 
-PackedTokens Transformer::check(const Batch& batch) const {
-  if (network_ == nullptr) throw std::logic_error("Transformer: fit or evaluate before bind");
+void Transformer::check(const Batch& batch) const {
   if (!batch.tokens.defined()) {
     throw UserError(
         "the model 'transformer' needs text, but the dataset has features; choose another model or dataset");
   }
-  const PackedTokens packed{
-      {batch.tokens.const_data_ptr<std::int32_t>(), static_cast<std::size_t>(batch.tokens.numel())},
-      {batch.offsets.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(batch.offsets.numel())}};
+  const PackedTokens tokens = tokens_of(batch);
   const TransformerConfig& config = description_.config;
-  for (const std::int32_t token : packed.tokens) {
+  for (const std::int32_t token : tokens.tokens) {
     if (token < 0 || token >= config.vocabulary_size) {
       throw UserError(
           fmt::format("token {} is not in the vocabulary of {} words of {}; prepare the data with its vocab.txt", token,
                       config.vocabulary_size, path_.string()));
     }
   }
-  for (std::size_t i = 0; i + 1 < packed.offsets.size(); ++i) {
-    const std::int64_t length = packed.offsets[i + 1] - packed.offsets[i];
+  for (std::size_t i = 0; i + 1 < tokens.offsets.size(); ++i) {
+    const std::int64_t length = tokens.offsets[i + 1] - tokens.offsets[i];
     if (length < 1 || length > config.max_positions) {
       throw UserError(
           fmt::format("an example has {} tokens, but the model in {} takes 1 to {}; truncate when preparing", length,
@@ -85,27 +87,36 @@ PackedTokens Transformer::check(const Batch& batch) const {
       throw UserError(fmt::format("an example has the label {}, but num_labels is {}", label, description_.num_labels));
     }
   }
-  if (packed.offsets.size() != labels_of(batch).size() + 1 || packed.offsets.front() != 0 ||
-      packed.offsets.back() != packed.num_tokens()) {
+  if (tokens.offsets.size() != labels_of(batch).size() + 1 || tokens.offsets.front() != 0 ||
+      tokens.offsets.back() != tokens.num_tokens()) {
     throw std::logic_error("Transformer: a batch whose offsets do not fit its tokens and labels");
   }
-  return packed;
+}
+
+PackedTokens Transformer::packed(const Batch& batch) const {
+  if (network_ == nullptr) throw std::logic_error("Transformer: fit or evaluate before bind");
+  check(batch);  // what it let through would be read out of bounds
+  return tokens_of(batch);
 }
 
 BatchResult Transformer::fit(const Batch& batch, RandomKey key) {
-  const PackedTokens packed = check(batch);
-  last_batch_size_ = packed.num_sequences();
-  return network_->fit(packed, labels_of(batch), key);
+  const PackedTokens tokens = packed(batch);
+  last_batch_size_ = tokens.num_sequences();
+  return network_->fit(tokens, labels_of(batch), key);
 }
 
 BatchResult Transformer::evaluate(const Batch& batch) {
-  const PackedTokens packed = check(batch);
-  last_batch_size_ = packed.num_sequences();
-  return network_->evaluate(packed, labels_of(batch));
+  const PackedTokens tokens = packed(batch);
+  last_batch_size_ = tokens.num_sequences();
+  return network_->evaluate(tokens, labels_of(batch));
 }
 
 at::Tensor Transformer::logits() const {
   return matrix(network_->logits(), last_batch_size_, description_.num_labels).clone();
+}
+
+std::string Transformer::digest() const {
+  return digest_file(path_ / "config.json");
 }
 
 std::string Transformer::vocabulary_digest() const {

@@ -33,18 +33,20 @@ class Transformer final : public Model {
 
   const Layout& layout() const override { return parameters_.layout; }
   std::int64_t num_labels() const override { return description_.num_labels; }
+  void check(const Batch& batch) const override;
   void initialize(at::Tensor values, RandomKey key) override;
   void bind(at::Tensor values, at::Tensor gradients, Precision precision) override;
   void values_changed() override;
   BatchResult fit(const Batch& batch, RandomKey key) override;
   BatchResult evaluate(const Batch& batch) override;
+  std::string digest() const override;
   std::string vocabulary_digest() const override;
 
   // Of the last batch, float32 [examples, num_labels].
   at::Tensor logits() const;
 
  private:
-  PackedTokens check(const Batch& batch) const;
+  PackedTokens packed(const Batch& batch) const;
 
   std::filesystem::path path_;
   SafetensorsFile file_;

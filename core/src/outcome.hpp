@@ -1,0 +1,34 @@
+#pragma once
+
+#include "fedmpi/export.hpp"
+#include "fedmpi/metrics.hpp"
+#include "fedmpi/strategy.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace fedmpi {
+
+struct ClientFailure {
+  std::int64_t client = 0;
+  std::string message;  // one line
+};
+
+// What became of a round's fits: on one rank, or gathered from all.
+struct FitOutcome {
+  std::vector<FitRecord> records;
+  std::vector<ClientFailure> failures;
+};
+
+// Failures as bytes, on their way to every rank.
+std::string pack(std::span<const ClientFailure> failures);
+
+// Everybody's outcome in ascending client order, so that whatever is computed from it is the same on every rank.
+FitOutcome merge(std::vector<FitRecord> records, std::span<const std::string> packed_failures);
+
+// Fills in what the fits say of a round whose fit phase took `seconds`.
+void summarize(const FitOutcome& outcome, double seconds, RoundMetrics& metrics);
+
+}  // namespace fedmpi
