@@ -1,6 +1,6 @@
 // Tokens per second of the transformer's training step on made-up sequences with the lengths of IMDB reviews, and
 // a digest of the last gradients, which must not depend on the threads:
-// transformer_step MODEL_DIRECTORY [bf16|float32] [THREADS] [STEPS] [BATCH_SIZE]
+// profile MODEL_DIRECTORY [bf16|float32] [THREADS] [STEPS] [BATCH_SIZE]
 #include "fedmpi/digest.hpp"
 #include "transformer.hpp"
 
@@ -33,7 +33,7 @@ Batch made_up_batch(RandomStream& random, std::int64_t size, std::int64_t vocabu
 }
 
 void bench(const std::string& directory, bool bf16, int num_steps, std::int64_t batch_size) {
-  Transformer model(Options(transformer_options, {{"path", directory}}, "transformer_step"));
+  Transformer model(Options(transformer_options, {{"path", directory}}, "profile"));
   const Layout& layout = model.layout();
   const at::Tensor values = at::zeros({layout.size()}), gradients = at::zeros({layout.trainable_size()});
   const RandomKey key = random_key(1, Purpose::synthetic);
@@ -72,7 +72,7 @@ void bench(const std::string& directory, bool bf16, int num_steps, std::int64_t 
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::cerr << "usage: transformer_step MODEL_DIRECTORY [bf16|float32] [THREADS] [STEPS] [BATCH_SIZE]\n";
+    std::cerr << "usage: profile MODEL_DIRECTORY [bf16|float32] [THREADS] [STEPS] [BATCH_SIZE]\n";
     return 2;
   }
   try {
