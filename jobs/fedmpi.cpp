@@ -51,9 +51,9 @@ void check_verbs(const CLI::App& program, std::span<char*> words) {
   if (std::find(verbs.begin(), verbs.end(), word) != verbs.end())
     return check_verbs(*program.get_subcommand(word), words.subspan(1));
   const std::string near = nearest(word, verbs);
-  throw VerbError(fmt::format("there is no verb{} '{}'{}", of, word,
-                              near.empty() ? fmt::format("; there is {}", fmt::join(verbs, ", "))
-                                           : fmt::format("; did you mean '{}'?", near)));
+  throw VerbError(fmt::format(
+      "there is no verb{} '{}'{}", of, word,
+      near.empty() ? fmt::format("; there is {}", fmt::join(verbs, ", ")) : fmt::format("; did you mean '{}'?", near)));
 }
 
 }  // namespace
