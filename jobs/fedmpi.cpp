@@ -7,9 +7,11 @@
 #include "run_command.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <iostream>
 #include <span>
 #include <string>
 #include <utility>
@@ -33,6 +35,14 @@ int launcher_rank() {
 void complain(const std::string& message) {
   close_log(message);
   fmt::print(stderr, "fedmpi: {}\n", message);
+}
+
+// The exit status of work that was done, if its output arrived.
+int flush_output() {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && std::cout) return 0;
+  complain("standard output could not be written");
+  return 1;
 }
 
 struct VerbError final : CLI::ParseError {
@@ -62,6 +72,8 @@ void check_verbs(const CLI::App& program, std::span<char*> words) {
 int main(int argc, char** argv) {
   // A thread's uncaught exception, or one from a noexcept function, must not leave other ranks waiting.
   std::set_terminate([] { MpiSession::abort(1); });
+  // A file that may not grow further is then an error with a message, as a full disk is.
+  std::signal(SIGXFSZ, SIG_IGN);
   CLI::App program("Federated learning as an MPI job", "fedmpi");
   program.set_version_flag("--version", "fedmpi " FEDMPI_VERSION);
   try {
@@ -71,9 +83,10 @@ int main(int argc, char** argv) {
     check_verbs(program, std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
     program.require_subcommand(1);
     program.parse(argc, argv);
-    return 0;
+    return flush_output();
   } catch (const CLI::Success& help) {
-    return launcher_rank() == 0 ? program.exit(help) : 0;
+    if (launcher_rank() == 0) program.exit(help);
+    return flush_output();
   } catch (const CLI::ParseError& error) {
     if (launcher_rank() == 0) complain(fmt::format("{}: see fedmpi --help", error.what()));
     return 2;

@@ -38,7 +38,9 @@ void add_run_command(CLI::App& program, int& argc, char**& argv) {
   command->add_option("--set", request->settings, "override a key: --set training.batch_size=16 (repeatable)")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  command->add_option("--output", request->output, "directory of the run, instead of run.output")->type_name("DIR");
+  command->add_option("--output", request->output, "directory of the run, instead of run.output")
+      ->type_name("DIR")
+      ->check([](const std::string& path) { return std::string(path.empty() ? "needs the name of a directory" : ""); });
   command->add_option("--plugins", request->plugin_directories, "look for plugins here first (repeatable)")
       ->type_name("DIR")
       ->allow_extra_args(false);

@@ -37,10 +37,15 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& directory, in
 
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& directory) {
   std::vector<std::pair<int, std::filesystem::path>> found;
-  if (!std::filesystem::exists(directory)) return {};
-  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
-    if (const auto round = round_of(entry.path())) found.emplace_back(*round, entry.path());
+  std::error_code error;
+  if (!std::filesystem::exists(directory, error)) return {};
+  std::filesystem::directory_iterator entry(directory, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    // Opening something else, a pipe say, could wait for ever.
+    if (std::error_code ignored; !entry->is_regular_file(ignored)) continue;
+    if (const auto round = round_of(entry->path())) found.emplace_back(*round, entry->path());
   }
+  if (error) throw file_error(directory, "cannot be read: " + error.message());
   std::sort(found.begin(), found.end());
   std::vector<std::filesystem::path> paths;
   for (auto& [round, path] : found) paths.push_back(std::move(path));

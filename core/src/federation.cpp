@@ -1,6 +1,7 @@
 #include "fedmpi/federation.hpp"
 
 #include "cohort.hpp"
+#include "directory_lock.hpp"
 #include "fedmpi/digest.hpp"
 #include "fedmpi/experiment.hpp"
 #include "fedmpi/log.hpp"
@@ -12,6 +13,7 @@
 #include "stopwatch.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -78,7 +80,8 @@ class Federation {
   int first_round_ = 0;                // 0: the start of a fresh run
   at::Tensor global_;                  // float32 [layout.size()], the same on every rank between rounds
   std::unique_ptr<Host> host_;
-  std::unique_ptr<Recorder> recorder_;  // on the server
+  std::unique_ptr<DirectoryLock> lock_;  // on the server
+  std::unique_ptr<Recorder> recorder_;   // on the server
   std::int64_t bytes_before_ = 0;
 };
 
@@ -88,11 +91,6 @@ Federation::Federation(Communicator& communicator, Experiment& experiment)
 void Federation::run(StartMode mode) {
   check_same_everywhere();
   prepare(mode);
-  if (first_round_ > job_.run.rounds) {
-    log(LogLevel::info,
-        fmt::format("nothing to do: {} holds all {} rounds", job_.run.output.string(), job_.run.rounds));
-    return;
-  }
   try {
     begin();
     for (int round = std::max(first_round_, 1); round <= job_.run.rounds; ++round) run_round(round);
@@ -125,6 +123,7 @@ void Federation::prepare(StartMode mode) {
     partition_ = make_partition(job_, *experiment_.dataset);
     check_examples(*experiment_.model, *experiment_.dataset, partition_, communicator_.rank(), communicator_.size());
     if (!communicator_.is_server()) return;
+    if (std::filesystem::is_directory(job_.run.output)) lock_ = std::make_unique<DirectoryLock>(job_.run.output);
     if (mode == StartMode::fresh) return Recorder::check_fresh(job_.run.output);
     resumed_ = Recorder::load_for_resume(experiment_);
     first_round_ = resumed_->round + 1;
@@ -143,6 +142,11 @@ void Federation::begin() {
     global_ = at::zeros({experiment_.model->layout().size()}, at::kFloat);
     host_ = std::make_unique<Host>(experiment_, partition_);
     if (!communicator_.is_server()) return;
+    if (!lock_) {
+      std::filesystem::create_directories(job_.run.output);
+      lock_ = std::make_unique<DirectoryLock>(job_.run.output);
+      Recorder::check_fresh(job_.run.output);  // again: another run may have been faster
+    }
     std::vector<std::string> history;
     if (resumed_) {
       global_.copy_(resumed_->parameters);
@@ -164,6 +168,7 @@ void Federation::begin() {
         "the model or the dataset does not say which vocabulary it has, so whether it is the same was not checked");
   RoundMetrics metrics{.round = 0};
   broadcast_global(metrics);
+  if (first_round_ > job_.run.rounds) return log(LogLevel::info, "nothing to do: all rounds are done");
   if (first_round_ > 0) return log(LogLevel::info, fmt::format("resumed after round {}", first_round_ - 1));
   evaluate(metrics);
   finish_round(std::move(metrics), stopwatch);

@@ -1,5 +1,7 @@
 #include "fedmpi/layout.hpp"
 
+#include "fedmpi/error.hpp"
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -11,7 +13,8 @@ constexpr std::int64_t alignment = 16;
 
 std::int64_t product(const std::vector<std::int64_t>& shape) {
   std::int64_t elements = 1;
-  for (const std::int64_t extent : shape) elements *= extent;
+  for (const std::int64_t extent : shape)
+    if (__builtin_mul_overflow(elements, extent, &elements)) throw UserError("a tensor of the model is too large");
   return elements;
 }
 

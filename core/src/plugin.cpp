@@ -6,6 +6,7 @@
 #include "plugin_search.hpp"
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,7 @@
 
 #include <boost/dll/shared_library.hpp>
 #include <dlfcn.h>
+#include <elf.h>
 #include <fmt/format.h>
 
 namespace fedmpi {
@@ -34,6 +36,18 @@ std::string last_error(const fs::path& path) {
   const std::string prefix = path.string() + ": ";
   if (text.starts_with(prefix)) text.erase(0, prefix.size());
   return text;
+}
+
+// The loader would read past the end of a half-copied file and be killed.
+void check_whole(const fs::path& path) {
+#if defined(__LP64__)
+  Elf64_Ehdr header{};
+  std::ifstream file(path, std::ios::binary);
+  file.read(reinterpret_cast<char*>(&header), sizeof header);
+  if (!file || std::string_view(reinterpret_cast<const char*>(header.e_ident), SELFMAG) != ELFMAG) return;
+  const std::uintmax_t end = header.e_shoff + std::uintmax_t{header.e_shnum} * header.e_shentsize;
+  if (std::error_code error; fs::file_size(path, error) < end) fail(path, "is cut short: copy it again");
+#endif
 }
 
 boost::dll::shared_library open_library(const fs::path& path) {
@@ -106,6 +120,7 @@ Plugin load_file(const fs::path& path) {
   fs::path file = fs::canonical(path, error);
   if (error) fail(path, "cannot be read: " + error.message());
   if (!fs::is_regular_file(file, error)) fail(path, "is not a file");
+  check_whole(file);
   auto library = libraries.find(file);
   if (library == libraries.end()) library = libraries.emplace(file, open_library(file)).first;
   if (!library->second.has(symbol_name))

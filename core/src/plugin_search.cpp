@@ -110,7 +110,8 @@ fs::path find_plugin(const std::string& kind, const std::string& name, std::span
   for (const fs::path& directory : search_path) {
     for (const fs::path& sub_directory : sub_directories(kind)) {
       const fs::path file = sub_directory.empty() ? directory / file_name : directory / sub_directory / file_name;
-      if (fs::exists(file, error)) return file;
+      // A link that leads nowhere too: the next of that name is not what was meant.
+      if (fs::symlink_status(file, error).type() != fs::file_type::not_found) return file;
       tried.push_back(file.string());
     }
   }

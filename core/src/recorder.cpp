@@ -4,6 +4,7 @@
 #include "fedmpi/error.hpp"
 #include "fedmpi/log.hpp"
 #include "resume.hpp"
+#include "whole_file.hpp"
 
 #include <fstream>
 
@@ -25,6 +26,40 @@ bool same_layout(const Layout& a, const Layout& b) {
   return true;
 }
 
+void check_usable(const fs::path& directory) {
+  std::error_code error;
+  if (fs::is_regular_file(directory, error))
+    throw FileError(fmt::format("{} is a file: choose a directory with --output", directory.string()), directory);
+  // The nearest part that is there must be a directory that can be written to.
+  for (fs::path part = fs::absolute(directory); part != part.root_path(); part = part.parent_path()) {
+    if (fs::symlink_status(part, error).type() == fs::file_type::not_found) continue;
+    const bool usable = fs::is_directory(part, error) && ::access(part.c_str(), W_OK | X_OK) == 0;
+    if (usable) break;
+    throw FileError(fmt::format("the output directory {} cannot be made or written to: choose another with --output",
+                                directory.string()),
+                    directory);
+  }
+  for (const char* part : {"log", "checkpoints"})
+    if (fs::exists(directory / part, error) && !fs::is_directory(directory / part, error))
+      throw FileError(fmt::format("{} is in the way, it is not a directory: choose another directory with --output",
+                                  (directory / part).string()),
+                      directory);
+}
+
+// What a checkpoint's history cannot hold yet: how long the checkpoint itself took.
+void take_last_line(const fs::path& metrics, std::vector<std::string>& history) {
+  std::ifstream file(metrics);
+  std::string line;
+  for (std::size_t i = 0; i < history.size(); ++i)
+    if (!std::getline(file, line)) return;
+  try {
+    const RoundMetrics recorded = from_json_line(line), kept = from_json_line(history.back());
+    if (recorded.round == kept.round && recorded.digest == kept.digest) history.back() = line;
+  } catch (const Error&) {
+    return;  // the file was cut short
+  }
+}
+
 // One line for the terminal.
 std::string round_line(const RoundMetrics& metrics, int num_rounds) {
   std::string line = fmt::format("round {}/{}", metrics.round, num_rounds);
@@ -39,19 +74,13 @@ std::string round_line(const RoundMetrics& metrics, int num_rounds) {
 }  // namespace
 
 void Recorder::check_fresh(const fs::path& directory) {
-  std::error_code unusable;
-  if (fs::is_regular_file(directory, unusable))
-    throw FileError(fmt::format("{} is a file: choose a directory with --output", directory.string()), directory);
-  for (fs::path part = fs::absolute(directory); part != part.root_path(); part = part.parent_path()) {
-    const bool there = fs::exists(part, unusable);
-    if (!unusable && !there) continue;
-    if (!unusable && ::access(part.c_str(), W_OK | X_OK) == 0) break;
-    throw FileError(fmt::format("the output directory {} cannot be made or written to: choose another with --output",
-                                directory.string()),
-                    directory);
-  }
-  for (const char* part : {"job.toml", "metrics.jsonl", "checkpoints"})
-    if (fs::exists(directory / part))
+  check_usable(directory);
+  const fs::path metrics = directory / "metrics.jsonl", checkpoints = directory / "checkpoints";
+  std::error_code error;
+  // What a run leaves that was ended before its round 0 was done.
+  if (fs::file_size(metrics, error) == 0 && !error && list_checkpoints(checkpoints).empty()) return;
+  for (const fs::path& part : {directory / "job.toml", metrics, checkpoints})
+    if (fs::exists(part, error))
       throw FileError(fmt::format("{} already holds a run: choose another directory with --output, or go on with "
                                   "that run by --resume",
                                   directory.string()),
@@ -60,6 +89,7 @@ void Recorder::check_fresh(const fs::path& directory) {
 
 Checkpoint Recorder::load_for_resume(const Experiment& experiment) {
   const fs::path& directory = experiment.job.run.output;
+  check_usable(directory);
   auto checkpoint = load_newest_checkpoint(directory / "checkpoints");
   if (!checkpoint)
     throw FileError(
@@ -87,6 +117,7 @@ Checkpoint Recorder::load_for_resume(const Experiment& experiment) {
   if (!other.empty())
     log(LogLevel::warning,
         fmt::format("the run was started with another {}: it goes on, but not bit for bit", fmt::join(other, ", ")));
+  if (!checkpoint->history.empty()) take_last_line(directory / "metrics.jsonl", checkpoint->history);
   return std::move(*checkpoint);
 }
 
@@ -95,10 +126,9 @@ Recorder::Recorder(const Experiment& experiment, std::vector<std::string> histor
   for (const std::string& line : history_) rounds_.push_back(from_json_line(line));
   fs::create_directories(directory_ / "checkpoints");
   if (!rounds_.empty()) set_aside_checkpoints(directory_ / "checkpoints", rounds_.back().round + 1);
-  std::ofstream file(directory_ / "job.toml");
-  file << experiment.resolved_job << std::flush;
-  if (!file) throw Error(fmt::format("{} could not be written", (directory_ / "job.toml").string()));
+  // First: a directory whose metrics are empty is known to be a run's that did not come far.
   metrics_ = std::make_unique<MetricsWriter>(directory_, history_);
+  write_whole_file(directory_ / "job.toml", experiment.resolved_job);
 }
 
 Recorder::~Recorder() = default;

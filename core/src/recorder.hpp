@@ -18,7 +18,8 @@ namespace fedmpi {
 // A run's directory, kept by the server: job.toml, metrics, checkpoints, and a line a round on the terminal.
 class FEDMPI_API Recorder {
  public:
-  // FileError, with nothing written, when the directory holds a run already.
+  // FileError, with nothing written, when the directory cannot be used or holds a run already. One that was ended
+  // before its round 0 was done does not count.
   static void check_fresh(const std::filesystem::path& directory);
 
   // The newest good checkpoint in the job's output directory. FileError when there is none, or when it was made by

@@ -52,9 +52,13 @@ bool write_and_rename(const std::filesystem::path& temporary, const std::filesys
 void write_whole_file(const std::filesystem::path& path, std::string_view bytes) {
   const std::filesystem::path temporary = path.string() + fmt::format(".tmp.{}", ::getpid());
   if (!write_and_rename(temporary, path, bytes)) {
+    const int error = errno;
     const std::string reason = errno_message();
     ::unlink(temporary.c_str());
-    throw file_error(path, "could not be written: " + reason);
+    const FileError failure = file_error(path, "could not be written: " + reason);
+    // Not the user's mistake: the disk is full, or it fails.
+    if (error == ENOSPC || error == EDQUOT || error == EFBIG || error == EIO) throw Error(failure.what());
+    throw failure;
   }
   const std::filesystem::path directory = path.parent_path();
   const Descriptor entry(directory.empty() ? "." : directory, O_RDONLY | O_DIRECTORY);

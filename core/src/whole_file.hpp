@@ -5,8 +5,8 @@
 
 namespace fedmpi {
 
-// Puts a file with these bytes in the place of `path`, whole and on disk, or throws FileError, leaves `path` as it was
-// and nothing beside it.
+// Puts a file with these bytes in the place of `path`, whole and on disk, or throws, leaves `path` as it was and
+// nothing beside it: Error when the disk is full or fails, otherwise FileError.
 void write_whole_file(const std::filesystem::path& path, std::string_view bytes);
 
 }  // namespace fedmpi

@@ -79,7 +79,7 @@ class Hdf5Text final : public fedmpi::Dataset {
     for (const auto& path : fedmpi::find_shards(directory_, split)) {
       part.shards.push_back(fedmpi::read_shard(path));
       const Shard& shard = part.shards.back();
-      check_alike(shard, path);
+      check_alike(shard, part.shards.front(), path);
       const auto* tokens = shard.tokens.const_data_ptr<std::int32_t>();
       const auto* offsets = shard.offsets.const_data_ptr<std::int64_t>();
       const auto* labels = shard.labels.const_data_ptr<std::int64_t>();
@@ -101,14 +101,23 @@ class Hdf5Text final : public fedmpi::Dataset {
     return part;
   }
 
-  void check_alike(const Shard& shard, const std::filesystem::path& path) {
-    if (num_labels_ == 0) {
+  // With those of both splits, and with the first of its split.
+  void check_alike(const Shard& shard, const Shard& first_of_split, const std::filesystem::path& path) {
+    const auto provenance = [](const Shard& of, const char* key) {
+      const auto found = of.provenance.find(key);
+      return found == of.provenance.end() ? std::string() : found->second;
+    };
+    const std::string preparation =
+        fmt::format("{};{};{};{};{};{}", shard.num_labels, shard.vocabulary_size, shard.vocabulary_digest,
+                    provenance(shard, "lower_case"), provenance(shard, "max_tokens"), provenance(shard, "seed"));
+    if (preparation_.empty()) {
+      preparation_ = preparation;
       num_labels_ = shard.num_labels;
       vocabulary_digest_ = shard.vocabulary_digest;
     }
-    if (shard.num_labels != num_labels_ || shard.vocabulary_digest != vocabulary_digest_)
-      throw FileError(fmt::format("{} was made with another vocabulary or other labels than the shards beside it: "
-                                  "prepare the data again into one directory",
+    if (preparation != preparation_ || provenance(shard, "texts_digest") != provenance(first_of_split, "texts_digest"))
+      throw FileError(fmt::format("{} comes from another preparation (vocabulary, labels, options or texts) than the "
+                                  "shards beside it: prepare the data again into one directory",
                                   path.string()),
                       path);
   }
@@ -118,7 +127,7 @@ class Hdf5Text final : public fedmpi::Dataset {
   std::filesystem::path directory_;
   std::int64_t max_tokens_;
   std::int64_t num_labels_ = 0;
-  std::string vocabulary_digest_, digest_;
+  std::string preparation_, vocabulary_digest_, digest_;
   Part train_, test_;
 };
 

@@ -118,12 +118,14 @@ constexpr std::array options{
                        .type = fedmpi::OptionType::integer,
                        .default_value = "20",
                        .help = "numbers in an example",
-                       .minimum = 1},
+                       .minimum = 1,
+                       .maximum = 1e9},
     fedmpi::OptionSpec{.name = "num_labels",
                        .type = fedmpi::OptionType::integer,
                        .default_value = "2",
                        .help = "classes to tell apart",
-                       .minimum = 2},
+                       .minimum = 2,
+                       .maximum = 1e6},
 };
 
 }  // namespace

@@ -80,6 +80,7 @@ CASES = [
     ("no_shard_directory", TEXT_JOB, ["run", "job.toml"], ["shards", "fedmpi prepare"], "model"),
     ("no_shard", TEXT_JOB, ["run", "job.toml"], ["shards", "test.h5", "fedmpi prepare"], "no_test_shard"),
     ("no_model", TEXT_JOB, ["run", "job.toml"], ["model"], "shards"),
+    ("two_preparations", TEXT_JOB, ["run", "job.toml"], ["comes from another preparation"], "two_preparations"),
     ("another_vocabulary", TEXT_JOB, ["run", "job.toml"], ["another vocabulary", "fedmpi prepare"], "two_vocabularies"),
     ("other_features", edit('"logistic"', '"logistic"\nnum_features = 7'), ["run", "job.toml"],
      ["made for 7 features", "the dataset has 20", "model.num_features = 20"], None),
@@ -183,6 +184,12 @@ def prepare(tools, what, directory):
         tools.must(["run", "job.toml", "--set", "run.rounds=2"], directory)
     if what in ("model", "no_test_shard", "two_vocabularies", "changed_model", "changed_shards"):
         write_model(directory / "model")
+    if what == "two_preparations":
+        write_model(directory / "model")
+        write_shards(tools, directory, WORDS)
+        tools.must(["prepare", "imdb", "--archive", "aclImdb", "--vocabulary", "vocab.txt", "--output", "other", "--seed",
+                    "7"], directory)
+        shutil.move(directory / "other" / "test.h5", directory / "shards" / "test.h5")
     if what == "short_model":
         write_model(directory / "model", positions=8)
     if what in ("shards", "no_test_shard", "short_model", "changed_model", "changed_shards"):

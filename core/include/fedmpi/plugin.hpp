@@ -85,7 +85,7 @@ std::unique_ptr<Interface> make(const Plugin& plugin, const Options& options) {
     throw;
   } catch (const std::exception& error) {
     throw PluginError(std::string("the ") + Interface::plugin_kind + " plugin '" + plugin.info->name + "' (" +
-                          plugin.path.string() + ") could not be made: " + error.what(),
+                          plugin.path.string() + ") could not be made: " + one_line(error),
                       plugin.path);
   }
 }

@@ -38,6 +38,8 @@ std::span<const std::int64_t> labels_of(const Batch& batch) {
 
 Transformer::Transformer(const Options& options)
     : path_{options.get<std::string>("path")},
+      digest_{digest_file(path_ / "config.json")},
+      vocabulary_digest_{std::filesystem::exists(path_ / "vocab.txt") ? digest_file(path_ / "vocab.txt") : ""},
       file_{path_ / "model.safetensors"},
       description_{describe(path_, options)} {
   parameters_ = place_parameters(description_.config, description_.num_labels, description_.pooling,
@@ -113,15 +115,6 @@ BatchResult Transformer::evaluate(const Batch& batch) {
 
 at::Tensor Transformer::logits() const {
   return matrix(network_->logits(), last_batch_size_, description_.num_labels).clone();
-}
-
-std::string Transformer::digest() const {
-  return digest_file(path_ / "config.json");
-}
-
-std::string Transformer::vocabulary_digest() const {
-  const std::filesystem::path vocabulary = path_ / "vocab.txt";
-  return std::filesystem::exists(vocabulary) ? digest_file(vocabulary) : "";
 }
 
 }  // namespace fedmpi

@@ -39,8 +39,8 @@ class Transformer final : public Model {
   void values_changed() override;
   BatchResult fit(const Batch& batch, RandomKey key) override;
   BatchResult evaluate(const Batch& batch) override;
-  std::string digest() const override;
-  std::string vocabulary_digest() const override;
+  std::string digest() const override { return digest_; }
+  std::string vocabulary_digest() const override { return vocabulary_digest_; }
 
   // Of the last batch, float32 [examples, num_labels].
   at::Tensor logits() const;
@@ -49,6 +49,7 @@ class Transformer final : public Model {
   PackedTokens packed(const Batch& batch) const;
 
   std::filesystem::path path_;
+  std::string digest_, vocabulary_digest_;  // of the files as they were when this was made
   SafetensorsFile file_;
   Parameters parameters_;
   NetworkDescription description_;

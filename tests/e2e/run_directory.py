@@ -1,0 +1,150 @@
+"""A run's directory after whatever may happen to it: what a start and a --resume make of it."""
+import argparse
+import fcntl
+import json
+import os
+import pathlib
+import resource
+import shutil
+import subprocess
+
+JOB = """\
+[run]
+name = "made_up"
+rounds = 4
+threads = 1
+output = "run"
+[federation]
+clients = 4
+[model]
+name = "logistic"
+[data]
+name = "synthetic"
+[training]
+batch_size = 16
+optimizer = "sgd"
+learning_rate = 0.1
+[checkpoint]
+keep = 0
+"""
+
+
+class Program:
+    def __init__(self, fedmpi, directory):
+        self.fedmpi, self.directory, self.run_directory = fedmpi, directory, directory / "run"
+
+    def run(self, *arguments, expected=0, **more):
+        done = subprocess.run([self.fedmpi, "run", "job.toml", *arguments], cwd=self.directory, timeout=120, text=True,
+                              capture_output=True, check=False, **more)
+        assert done.returncode == expected, f"{arguments}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stderr
+
+    def fresh(self, *arguments, **more):
+        shutil.rmtree(self.run_directory, ignore_errors=True)
+        return self.run(*arguments, **more)
+
+    def digests(self):
+        lines = (self.run_directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line)["digest"] for line in lines]
+
+
+def lost_metrics_come_back(program):
+    program.fresh()
+    metrics = program.run_directory / "metrics.jsonl"
+    whole = metrics.read_text(encoding="utf-8")
+    metrics.write_text("".join(whole.splitlines(keepends=True)[:-1]), encoding="utf-8")
+    (program.run_directory / "metrics.csv").unlink()
+    assert "nothing to do" in program.run("--resume")
+    assert len(program.digests()) == 5 and (program.run_directory / "metrics.csv").exists()
+    metrics.write_text(whole, encoding="utf-8")
+    program.run("--resume")
+    assert metrics.read_text(encoding="utf-8") == whole, "resuming a finished run changed its metrics"
+
+
+def ended_before_round_0(program):
+    program.fresh()
+    expected = program.digests()
+    shutil.rmtree(program.run_directory / "checkpoints")
+    (program.run_directory / "checkpoints").mkdir()
+    assert "already holds a run" in program.run(expected=2)
+    (program.run_directory / "metrics.jsonl").write_text("", encoding="utf-8")
+    program.run()
+    assert program.digests() == expected
+
+
+def damaged_checkpoints(program):
+    program.fresh()
+    expected = program.digests()
+    checkpoints = program.run_directory / "checkpoints"
+    for number in (3, 4):
+        (checkpoints / f"round_000{number}.h5").write_bytes(b"damaged")
+    os.mkfifo(checkpoints / "round_0009.h5")
+    text = program.run("--resume", "--set", "checkpoint.keep=2")
+    assert "round_0004.h5" in text and "resumed after round 2" in text, text
+    assert program.digests() == expected
+    left = sorted(path.name for path in checkpoints.iterdir() if path.is_file())
+    assert left == ["round_0003.h5", "round_0003.h5.old", "round_0004.h5", "round_0004.h5.old"], left
+
+
+def more_rounds(program):
+    program.fresh("--set", "run.rounds=9")
+    expected = program.digests()
+    program.fresh()
+    program.run("--resume", "--set", "run.rounds=9")
+    assert program.digests() == expected
+
+
+def full_disk(program):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    wide = ("--set", "model.num_features=20000", "--set", "data.num_features=20000", "--set", "data.train_examples=40")
+    text = program.fresh(*wide, expected=1, preexec_fn=limit)
+    assert "round_0000.h5: could not be written" in text, text
+    log = (program.run_directory / "log" / "rank_00.log").read_text(encoding="utf-8")
+    assert "[error]" in log and "could not be written" in log, log
+    assert not list((program.run_directory / "checkpoints").iterdir())
+    program.run(*wide)
+
+
+def two_runs_at_once(program):
+    program.fresh()
+    handle = os.open(program.run_directory, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        for arguments in ((), ("--resume",)):
+            assert "another run is writing there" in program.run(*arguments, expected=2)
+    finally:
+        os.close(handle)
+
+
+def unusable_places(program):
+    shutil.rmtree(program.run_directory, ignore_errors=True)
+    os.symlink("nowhere", program.directory / "dangling")
+    (program.directory / "file").write_text("", encoding="utf-8")
+    for place in ("dangling", "file", "file/below", ""):
+        program.run("--output", place, expected=2)
+    program.run_directory.mkdir()
+    (program.run_directory / "log").write_text("", encoding="utf-8")
+    assert "log is in the way" in program.run(expected=2)
+    shutil.rmtree(program.run_directory)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fedmpi", required=True)
+    parser.add_argument("--workdir", required=True, type=pathlib.Path)
+    args = parser.parse_args()
+    directory = args.workdir.resolve() / "run_directory"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    (directory / "job.toml").write_text(JOB, encoding="utf-8")
+    program = Program(str(pathlib.Path(args.fedmpi).resolve()), directory)
+    for check in (lost_metrics_come_back, ended_before_round_0, damaged_checkpoints, more_rounds, full_disk,
+                  two_runs_at_once, unusable_places):
+        check(program)
+        print(f"{check.__name__}: as it should be", flush=True)
+
+
+if __name__ == "__main__":
+    main()
