@@ -137,7 +137,9 @@ std::optional<OptionValue> toml_value(const std::string& text, const Place& plac
   try {
     const toml::table parsed = toml::parse("value = " + text);
     if (parsed.size() != 1) return std::nullopt;
-    return option_value(*parsed.get("value"), place);
+    const toml::node& node = *parsed.get("value");
+    const toml::table* nested = place.section == "data" && place.key == "partition" ? node.as_table() : nullptr;
+    return option_value(nested != nullptr ? partition_name(*nested, place.where, place.where) : node, place);
   } catch (const toml::parse_error&) {
     return std::nullopt;
   }

@@ -97,6 +97,7 @@ TEST(Job, PartitionIsAWordATableOrASection) {
   EXPECT_EQ(parse(smallest + "partition = \"iid\"\n").data.partition, "iid");
   EXPECT_EQ(parse(smallest + "partition = { name = \"iid\" }\n").data.partition, "iid");
   EXPECT_EQ(parse(smallest + "[data.partition]\nname = \"iid\"\n").data.partition, "iid");
+  EXPECT_EQ(parse(smallest, {"data.partition={ name = \"iid\" }"}).data.partition, "iid");
 }
 
 TEST(Job, ResolvedTomlGivesTheSameJob) {

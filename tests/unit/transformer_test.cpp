@@ -211,6 +211,17 @@ TEST(Transformer, NamesAMissingTensor) {
             std::string::npos);
 }
 
+TEST(Transformer, RefusesToLeaveLayersOut) {
+  nlohmann::json config = small_config("distilbert");
+  config["n_layers"] = 1;
+  TransformerDirectory directory(config);
+  write_distilbert(directory);
+  EXPECT_NE(message([&] {
+              Bound bound(directory.path(), "head", Precision::float32);
+            }).find("but config.json says that the model has 1 layers"),
+            std::string::npos);
+}
+
 TEST(Transformer, NamesWhatIsWrongInAConfiguration) {
   const auto refusal = [](const std::string& type, const std::string& key, const nlohmann::json& value) {
     nlohmann::json config = small_config(type);

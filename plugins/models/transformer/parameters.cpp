@@ -100,6 +100,16 @@ class Placement {
     add_norm(at + names_.output_norm, config.width);
   }
 
+  // They would be left out in silence.
+  void refuse_more_layers(const TransformerConfig& config) const {
+    const std::string next = layer_name(config.num_layers) + names_.inner + ".weight";
+    if (name_in_file(file_, next))
+      throw UserError(
+          fmt::format("model.safetensors holds '{}', but config.json says that the model has {} layers: "
+                      "correct config.json",
+                      next, config.num_layers));
+  }
+
   std::vector<TensorSpec> take_specs() { return std::move(specs_); }
 
  private:
@@ -159,6 +169,7 @@ Parameters place_parameters(const TransformerConfig& config, std::int64_t num_la
   Placement placement(config, head_learning_rate, file);
   placement.add_embeddings(config);
   for (std::int64_t layer = 0; layer < config.num_layers; ++layer) placement.add_layer(config, layer);
+  placement.refuse_more_layers(config);
   if (pooling == Pooling::head) placement.add_linear(names_of(config.family).pooler, config.width, config.width);
   placement.add_linear("classifier", num_labels, config.width);
   Layout layout(placement.take_specs());
