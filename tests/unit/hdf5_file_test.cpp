@@ -158,7 +158,9 @@ TEST(Hdf5File, FullDiskIsAnErrorAndLeavesWhatWasThere) {
         file.write("/data", data, checksummed);
         file.commit();
         FAIL() << "no error at " << limit;
-      } catch (const FileError& error) {
+      } catch (const UserError& error) {
+        FAIL() << "a full disk is not the user's mistake: " << error.what();
+      } catch (const Error& error) {
         EXPECT_NE(std::string(error.what()).find("File too large"), std::string::npos) << error.what();
         EXPECT_NE(std::string(error.what()).find("a.h5"), std::string::npos) << error.what();
       }
