@@ -103,9 +103,10 @@ class Hdf5Text final : public fedmpi::Dataset {
 
   // With those of both splits, and with the first of its split.
   void check_alike(const Shard& shard, const Shard& first_of_split, const std::filesystem::path& path) {
-    const auto provenance = [](const Shard& of, const char* key) {
-      const auto found = of.provenance.find(key);
-      return found == of.provenance.end() ? std::string() : found->second;
+    const auto provenance = [](const Shard& of, std::string_view key) {
+      for (const auto& [name, value] : of.provenance)
+        if (name == key) return value;
+      return std::string();
     };
     const std::string preparation =
         fmt::format("{};{};{};{};{};{}", shard.num_labels, shard.vocabulary_size, shard.vocabulary_digest,

@@ -79,6 +79,10 @@ refused() {
 }
 
 none="-DFEDMPI_VENV=$scratch/no-venv"
+# A python3 that has torch would be found where nothing else is.
+mkdir -p "$scratch/no-python"
+ln -s "$(type -P false)" "$scratch/no-python/python3"
+export PATH=$scratch/no-python:$PATH
 lib_files=(libtorch_cpu.so libc10.so libgomp.so.1)
 
 # link_libraries DIRECTORY: the libraries the real one is made of
@@ -162,9 +166,7 @@ refused other_abi "was built with _GLIBCXX_USE_CXX11_ABI=0" "$none" "-DLibTorch_
 
 # ---- nothing, and a wrong name
 refused nothing_there "but there is no LibTorch in $scratch/project" "$none" "-DLibTorch_ROOT=$scratch/project"
-mkdir "$scratch/no-python"
-ln -s "$(command -v false)" "$scratch/no-python/python3"
-PATH="$scratch/no-python:$PATH" refused not_found "(2.7 or newer) was not found" "$none"
+refused not_found "(2.7 or newer) was not found" "$none"
 
 echo "$failures failed"
 ((failures == 0))
