@@ -16,13 +16,18 @@ namespace {
 
 // A model with its buffers.
 struct Bound {
-  Bound(const std::filesystem::path& path, const std::string& pooling, Precision precision, double head_rate = 0.0)
-      : model(Options(transformer_options,
-                      {{"path", path.string()}, {"pooling", pooling}, {"head_learning_rate", head_rate}}, "test")),
+  Bound(const std::filesystem::path& path, const std::string& pooling, Precision precision,
+        std::map<std::string, OptionValue> more = {})
+      : model(Options(transformer_options, with(std::move(more), path, pooling), "test")),
         values(at::zeros({model.layout().size()})),
         gradients(at::zeros({model.layout().trainable_size()})) {
     model.initialize(values, random_key(5, Purpose::initialise));
     model.bind(values, gradients, precision);
+  }
+  static std::map<std::string, OptionValue> with(std::map<std::string, OptionValue> more,
+                                                 const std::filesystem::path& path, const std::string& pooling) {
+    more.insert({{"path", path.string()}, {"pooling", pooling}});
+    return more;
   }
   double loss(const Batch& batch) {
     model.values_changed();
@@ -156,14 +161,46 @@ TEST_P(TransformerOf, ExamplesDoNotSeeEachOther) {
   EXPECT_NEAR(bound.model.logits()[0][1].item<float>(), together, 1e-5);
 }
 
+// What is trained gets the gradient it would get beside everything else, to the bit.
+TEST_P(TransformerOf, FrozenLayersDoNotChangeTheOthersGradients) {
+  const auto directory = make_directory(GetParam().type);
+  const Batch batch = make_batch({40, 3, 70, 12});
+  for (const Precision precision : {Precision::float32, Precision::bf16}) {
+    Bound whole(directory->path(), GetParam().pooling, precision);
+    const double loss = whole.loss(batch);
+    const Layout& all = whole.model.layout();
+    std::int64_t trainable_size = all.trainable_size();
+    for (const std::int64_t train_layers : {2, 1, 0}) {
+      Bound part(directory->path(), GetParam().pooling, precision, {{"train_layers", train_layers}});
+      const Layout& layout = part.model.layout();
+      EXPECT_LT(layout.trainable_size(), trainable_size);
+      trainable_size = layout.trainable_size();
+      EXPECT_EQ(part.loss(batch), loss) << train_layers;
+      for (std::size_t i = 0; i < layout.num_tensors(); ++i) {
+        const std::size_t same = *all.find(layout.spec(i).name);
+        EXPECT_TRUE(layout.view(part.values, i).equal(all.view(whole.values, same))) << layout.spec(i).name;
+        if (layout.spec(i).role == TensorRole::frozen) continue;
+        EXPECT_TRUE(layout.view(part.gradients, i).equal(all.view(whole.gradients, same))) << layout.spec(i).name;
+      }
+      EXPECT_EQ(part.model.evaluate(batch).loss_sum, whole.model.evaluate(batch).loss_sum);
+    }
+    EXPECT_LT(trainable_size, 2200);  // a head alone
+  }
+}
+
+TEST(Transformer, RefusesToTrainMoreLayersThanThereAre) {
+  const auto directory = make_directory("bert");
+  EXPECT_THROW(Bound(directory->path(), "head", Precision::float32, {{"train_layers", std::int64_t{3}}}), UserError);
+}
+
 TEST(Transformer, NewHeadsHaveTheirOwnLearningRate) {
   const auto bert = make_directory("bert");
-  const Bound with_pooler(bert->path(), "head", Precision::float32, 1e-3);
+  const Bound with_pooler(bert->path(), "head", Precision::float32, {{"head_learning_rate", 1e-3}});
   const Layout& layout = with_pooler.model.layout();
   EXPECT_EQ(layout.spec(*layout.find("classifier.weight")).learning_rate, 1e-3);
   EXPECT_EQ(layout.spec(*layout.find("bert.pooler.dense.weight")).learning_rate, std::nullopt);
   const auto distilbert = make_directory("distilbert");
-  const Bound without(distilbert->path(), "head", Precision::float32, 1e-3);
+  const Bound without(distilbert->path(), "head", Precision::float32, {{"head_learning_rate", 1e-3}});
   const Layout& other = without.model.layout();
   EXPECT_EQ(other.spec(*other.find("pre_classifier.weight")).learning_rate, 1e-3);
   EXPECT_EQ(other.spec(*other.find("distilbert.embeddings.LayerNorm.bias")).learning_rate, std::nullopt);

@@ -184,6 +184,7 @@ void EncoderLayer<T>::project_back(const Batch& batch, const T* weights, LayerMe
   if (!first_tokens_only_) {
     add_column_sums(qkv, tokens, 3 * w, scratch, bias_sums);
     scratch.products.add_weight_gradient(qkv, tokens, memory.input.data(), 3 * w, w, weight_sums);
+    if (input_gradient == nullptr) return;
     scratch.products.multiply_back(qkv, tokens, weight, 3 * w, w, input_gradient);
     return;
   }
@@ -191,6 +192,7 @@ void EncoderLayer<T>::project_back(const Batch& batch, const T* weights, LayerMe
   add_column_sums(qkv + rows * w, tokens, 2 * w, scratch, bias_sums + w);
   scratch.products.add_weight_gradient(qkv, rows, memory.first_inputs.data(), w, w, weight_sums);
   scratch.products.add_weight_gradient(qkv + rows * w, tokens, memory.input.data(), 2 * w, w, weight_sums + w * w);
+  if (input_gradient == nullptr) return;
   scratch.products.multiply_back(qkv + rows * w, tokens, weight + w * w, 2 * w, w, input_gradient);
 }
 
@@ -219,7 +221,7 @@ void EncoderLayer<T>::backward(const Batch& batch, const float* values, const T*
   T* keys = qkv + (in.keys - in.queries);
   scratch.attention.backward(in, memory.context.data(), memory.log_sums.data(), context_gradient, qkv, keys, keys + w);
   project_back(batch, weights, memory, scratch, input_gradient, gradients);
-  if (!first_tokens_only_) return;
+  if (!first_tokens_only_ || input_gradient == nullptr) return;
   // A sequence's first token also has the gradients that came by its query and by the residual stream.
   T* by_query = scratch.few_gradient.reserve(rows * w);
   scratch.products.multiply_back(qkv, rows, weights + offsets_.qkv_weight, w, w, by_query);

@@ -67,7 +67,7 @@ class EncoderLayer {
                LayerMemory<T>& memory, LayerScratch<T>& scratch, float* out, T* out_product);
 
   // Takes the gradient of out (`more` may be nullptr) and gives that of the input: `sum` [rows, width] in place and
-  // `input_gradient` [tokens, width].
+  // `input_gradient` [tokens, width]; the latter may be nullptr: then nothing is computed for the input.
   void backward(const Batch& batch, const float* values, const T* weights, const LayerDropout& dropout,
                 LayerMemory<T>& memory, LayerScratch<T>& scratch, SplitGradient<T> gradient, T* input_gradient,
                 float* gradients);

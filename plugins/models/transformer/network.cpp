@@ -29,12 +29,13 @@ class StepDropout {
   RandomKey key_;
 };
 
-// The matrices of all layers as the products read them, at the same offsets as in the flat buffer.
+// The matrices of neighbouring layers as the products read them, at the same offsets as in the flat buffer.
 template <class T>
 class ProductWeights {
  public:
-  // Elements [begin, end) of `values` are wanted.
-  const T* get(const float* values, std::int64_t begin, std::int64_t end) {
+  const T* get(const float* values, std::span<const LayerOffsets> layers) {
+    if (layers.empty()) return nullptr;
+    const std::int64_t begin = layers.front().qkv_weight, end = layers.back().end;
     if constexpr (std::is_same_v<T, float>) {
       return values;
     } else {
@@ -62,6 +63,7 @@ class NetworkOf final : public Network {
       : config_{description.config},
         offsets_{description.offsets},
         pooling_{description.pooling},
+        num_frozen_{static_cast<std::size_t>(description.offsets.num_frozen_layers)},
         values_{values},
         gradients_{gradients},
         embedding_(description.config, description.offsets),
@@ -72,12 +74,15 @@ class NetworkOf final : public Network {
     }
   }
 
-  void values_changed() override { weights_.forget(); }
+  void values_changed() override {
+    frozen_weights_.forget();
+    trained_weights_.forget();
+  }
   const float* logits() const override { return head_.logits(); }
 
   BatchResult fit(const PackedTokens& batch, std::span<const std::int64_t> labels, RandomKey key) override {
     const StepDropout dropout(config_, key);
-    memory_.resize(layers_.size());
+    memory_.resize(std::max<std::size_t>(layers_.size() - num_frozen_, 1));
     const float* pooled = forward(batch, &dropout);
     const BatchResult result = head_.forward(labels, values_, dropout.head(), pooled);
     backward(batch, labels, pooled, dropout);
@@ -90,7 +95,15 @@ class NetworkOf final : public Network {
   }
 
  private:
-  const T* weights() { return weights_.get(values_, offsets_.layers.front().qkv_weight, offsets_.layers.back().end); }
+  const T* weights(std::size_t layer) {
+    const std::span layers(offsets_.layers);
+    return layer < num_frozen_ ? frozen_weights_.get(values_, layers.first(num_frozen_))
+                               : trained_weights_.get(values_, layers.subspan(num_frozen_));
+  }
+  // Layers that no backward visits, frozen ones and those of an evaluation, share the first.
+  LayerMemory<T>& memory(std::size_t layer, bool training) {
+    return memory_[training && layer > num_frozen_ ? layer - num_frozen_ : 0];
+  }
 
   typename EncoderLayer<T>::Batch layer_batch(const PackedTokens& batch) {
     row_numbers_.resize(static_cast<std::size_t>(batch.num_sequences()) + 1);
@@ -98,24 +111,22 @@ class NetworkOf final : public Network {
     return {batch.offsets, row_numbers_};
   }
 
-  // Returns the pooled vectors. Without dropout nothing is kept for a backward and all layers share one memory.
+  // Returns the pooled vectors. Without dropout nothing is kept for a backward.
   const float* forward(const PackedTokens& batch, const StepDropout* dropout) {
     const std::int64_t w = config_.width, tokens = batch.num_tokens();
-    const T* weights_now = weights();
+    const bool training = dropout != nullptr;
     const auto in = layer_batch(batch);
-    LayerMemory<T>* memory = memory_.data();
-    embedding_.forward(batch, values_, dropout != nullptr ? dropout->embedding() : Dropout{},
-                       memory->stream.reserve(tokens * w), memory->input.reserve(tokens * w));
+    embedding_.forward(batch, values_, training ? dropout->embedding() : Dropout{},
+                       memory(0, training).stream.reserve(tokens * w), memory(0, training).input.reserve(tokens * w));
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       const bool last = i + 1 == layers_.size();
-      if (last && pooling_ == Pooling::head) keep_first_tokens(batch, *memory);
-      LayerMemory<T>* next = dropout == nullptr || last ? memory : memory + 1;
+      LayerMemory<T>& own = memory(i, training);
+      if (last && pooling_ == Pooling::head) keep_first_tokens(batch, own);
       const std::int64_t size = layers_[i].num_rows(in) * w;
-      float* out = last ? output_.reserve(size) : next->stream.reserve(size);
-      T* out_product = last ? product_output_.reserve(size) : next->input.reserve(size);
-      layers_[i].forward(in, values_, weights_now, dropout != nullptr ? dropout->layer(i) : LayerDropout{}, *memory,
-                         scratch_, out, out_product);
-      memory = next;
+      float* out = last ? output_.reserve(size) : memory(i + 1, training).stream.reserve(size);
+      T* out_product = last ? product_output_.reserve(size) : memory(i + 1, training).input.reserve(size);
+      layers_[i].forward(in, values_, weights(i), training ? dropout->layer(i) : LayerDropout{}, own, scratch_, out,
+                         out_product);
     }
     return pooling_ == Pooling::head ? output_.data() : mean_of_tokens(batch);
   }
@@ -153,27 +164,25 @@ class NetworkOf final : public Network {
   void backward(const PackedTokens& batch, std::span<const std::int64_t> labels, const float* pooled,
                 const StepDropout& dropout) {
     const std::int64_t w = config_.width, tokens = batch.num_tokens();
-    const T* weights_now = weights();
-    const auto in = layer_batch(batch);
     float* pooled_gradient = pooled_gradient_.reserve(batch.num_sequences() * w);
     head_.backward(labels, values_, pooled, pooled_gradient, gradients_);
+    if (num_frozen_ == layers_.size() && offsets_.frozen_embeddings) return;
+    const auto in = layer_batch(batch);
     SplitGradient<T> gradient{gradient_.reserve(tokens * w), nullptr};
     T* more = more_gradient_.reserve(tokens * w);
-    std::size_t i = layers_.size();
-    if (pooling_ == Pooling::head) {
-      --i;
-      layers_[i].backward(in, values_, weights_now, dropout.layer(i), memory_[i], scratch_, {pooled_gradient, nullptr},
-                          more, gradients_);
-      spread(batch, pooled_gradient, gradient.sum, true);
+    const bool first_tokens = pooling_ == Pooling::head;
+    if (!first_tokens) spread(batch, pooled_gradient, gradient.sum, false);
+    for (std::size_t i = layers_.size(); i-- > num_frozen_;) {
+      const bool last = i + 1 == layers_.size();
+      T* input_gradient = i == num_frozen_ && offsets_.frozen_embeddings ? nullptr : more;
+      layers_[i].backward(in, values_, weights(i), dropout.layer(i), memory(i, true), scratch_,
+                          last && first_tokens ? SplitGradient<T>{pooled_gradient, nullptr} : gradient, input_gradient,
+                          gradients_);
+      if (last && first_tokens) spread(batch, pooled_gradient, gradient.sum, true);
       gradient.more = more;
-    } else {
-      spread(batch, pooled_gradient, gradient.sum, false);
     }
-    for (; i > 0; --i, gradient.more = more) {
-      layers_[i - 1].backward(in, values_, weights_now, dropout.layer(i - 1), memory_[i - 1], scratch_, gradient, more,
-                              gradients_);
-    }
-    embedding_.backward(batch, values_, dropout.embedding(), gradient.sum, more, gradients_);
+    if (!offsets_.frozen_embeddings)
+      embedding_.backward(batch, values_, dropout.embedding(), gradient.sum, more, gradients_);
   }
 
   // A sequence's gradient to its first token, or as that of a mean to all of them.
@@ -193,6 +202,7 @@ class NetworkOf final : public Network {
   const TransformerConfig& config_;
   const NetworkOffsets& offsets_;
   Pooling pooling_;
+  std::size_t num_frozen_;
   const float* values_;
   float* gradients_;
   Embedding<T> embedding_;
@@ -200,7 +210,7 @@ class NetworkOf final : public Network {
   std::vector<EncoderLayer<T>> layers_;
   std::vector<LayerMemory<T>> memory_;
   LayerScratch<T> scratch_;
-  ProductWeights<T> weights_;
+  ProductWeights<T> frozen_weights_, trained_weights_;
   std::vector<std::int64_t> row_numbers_;
   Buffer<float> output_, pooled_, pooled_gradient_, gradient_;
   Buffer<T> product_output_, more_gradient_;

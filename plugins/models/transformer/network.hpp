@@ -23,8 +23,8 @@ class Network {
 struct NetworkDescription {
   TransformerConfig config;
   NetworkOffsets offsets;
-  std::int64_t num_labels;
-  Pooling pooling;
+  std::int64_t num_labels = 0;
+  Pooling pooling = Pooling::head;
 };
 
 // `description`, `values` and `gradients` must outlive the network. T of the products.

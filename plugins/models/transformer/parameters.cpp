@@ -62,11 +62,13 @@ class Placement {
   Placement(const TransformerConfig& config, double head_learning_rate, const SafetensorsFile& file)
       : names_{names_of(config.family)}, head_learning_rate_{head_learning_rate}, file_{file} {}
 
+  void set_role(TensorRole role) { role_ = role; }  // of what is added from now on
+
   void add(const std::string& name, std::vector<std::int64_t> shape) {
     std::optional<double> rate;
     const bool own_rate = name.starts_with("classifier.") || (is_head(name) && !name_in_file(file_, name));
     if (own_rate && head_learning_rate_ > 0.0) rate = head_learning_rate_;
-    specs_.push_back({name, std::move(shape), TensorRole::shared, rate});
+    specs_.push_back({name, std::move(shape), role_, rate});
   }
   void add_linear(const std::string& name, std::int64_t out, std::int64_t in) {
     add(name + ".weight", {out, in});
@@ -116,6 +118,7 @@ class Placement {
   const Names& names_;
   double head_learning_rate_;
   const SafetensorsFile& file_;
+  TensorRole role_ = TensorRole::shared;
   std::vector<TensorSpec> specs_;
 };
 
@@ -164,22 +167,35 @@ NetworkOffsets network_offsets(const Layout& layout, const TransformerConfig& co
 
 }  // namespace
 
-Parameters place_parameters(const TransformerConfig& config, std::int64_t num_labels, Pooling pooling,
-                            double head_learning_rate, const SafetensorsFile& file) {
-  Placement placement(config, head_learning_rate, file);
+Parameters place_parameters(const TransformerConfig& config, const ParameterChoices& choices,
+                            const SafetensorsFile& file) {
+  Placement placement(config, choices.head_learning_rate, file);
+  const bool has_pooler = choices.pooling == Pooling::head, frozen_embeddings = choices.train_layers.has_value();
+  const std::int64_t num_frozen_layers = config.num_layers - choices.train_layers.value_or(config.num_layers);
+  if (num_frozen_layers < 0)
+    throw UserError(fmt::format("model.train_layers is {}, but the model has only {} layers", *choices.train_layers,
+                                config.num_layers));
+  placement.set_role(frozen_embeddings ? TensorRole::frozen : TensorRole::shared);
   placement.add_embeddings(config);
-  for (std::int64_t layer = 0; layer < config.num_layers; ++layer) placement.add_layer(config, layer);
+  for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
+    placement.set_role(layer < num_frozen_layers ? TensorRole::frozen : TensorRole::shared);
+    placement.add_layer(config, layer);
+  }
   placement.refuse_more_layers(config);
-  if (pooling == Pooling::head) placement.add_linear(names_of(config.family).pooler, config.width, config.width);
-  placement.add_linear("classifier", num_labels, config.width);
+  placement.set_role(TensorRole::shared);
+  if (has_pooler) placement.add_linear(names_of(config.family).pooler, config.width, config.width);
+  placement.add_linear("classifier", choices.num_labels, config.width);
   Layout layout(placement.take_specs());
-  NetworkOffsets offsets = network_offsets(layout, config, placement, pooling == Pooling::head);
+  NetworkOffsets offsets = network_offsets(layout, config, placement, has_pooler);
+  offsets.num_frozen_layers = num_frozen_layers;
+  offsets.frozen_embeddings = frozen_embeddings;
   return {std::move(layout), std::move(offsets)};
 }
 
 void initial_values(const Layout& layout, const TransformerConfig& config, const SafetensorsFile& file, RandomKey key,
                     at::Tensor values) {
   values.zero_();
+  std::uint64_t num_new = 0;
   for (std::size_t i = 0; i < layout.num_tensors(); ++i) {
     const TensorSpec& spec = layout.spec(i);
     float* out = values.mutable_data_ptr<float>() + layout.offset(i);
@@ -187,7 +203,7 @@ void initial_values(const Layout& layout, const TransformerConfig& config, const
     if (stored || !is_head(spec.name)) {
       file.read(stored.value_or(spec.name), spec.shape, out);
     } else if (spec.name.ends_with(".weight")) {
-      RandomStream random(derive(key, i));
+      RandomStream random(derive(key, num_new++));  // whatever else is frozen
       for (std::int64_t j = 0; j < layout.num_elements(i); ++j) {
         out[j] = static_cast<float>(random.normal() * config.initializer_range);
       }

@@ -5,6 +5,7 @@
 #include "fedmpi/random.hpp"
 #include "safetensors.hpp"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ struct NetworkOffsets {
   std::vector<LayerOffsets> layers;
   std::int64_t pooler_weight = -1, pooler_bias = -1;  // pre_classifier or pooler.dense; -1: none
   std::int64_t classifier_weight, classifier_bias;
+  std::int64_t num_frozen_layers = 0;  // from below; they have no gradients
+  bool frozen_embeddings = false;
 };
 
 // The parameters of a *ForSequenceClassification under transformers' names.
@@ -39,9 +42,17 @@ struct Parameters {
   NetworkOffsets offsets;
 };
 
-// `head_learning_rate` 0: none of its own. Tensors of the head that `file` lacks are newly initialised and have it.
-Parameters place_parameters(const TransformerConfig& config, std::int64_t num_labels, Pooling pooling,
-                            double head_learning_rate, const SafetensorsFile& file);
+struct ParameterChoices {
+  std::int64_t num_labels;
+  Pooling pooling;
+  double head_learning_rate;  // 0: none of its own. Tensors of the head that the file lacks are new and have it.
+  // Only the head and so many of the last layers; nullopt: everything.
+  std::optional<std::int64_t> train_layers;
+};
+
+// UserError for more train_layers than there are.
+Parameters place_parameters(const TransformerConfig& config, const ParameterChoices& choices,
+                            const SafetensorsFile& file);
 
 // Writes the file's values, and random ones for what a head lacks, to `values`. FileError for a tensor that is missing.
 void initial_values(const Layout& layout, const TransformerConfig& config, const SafetensorsFile& file, RandomKey key,

@@ -19,10 +19,10 @@ TransformerConfig read_config(const std::filesystem::path& path, const Options& 
 }
 
 NetworkDescription describe(const std::filesystem::path& path, const Options& options) {
-  return {read_config(path, options),
-          {},
-          options.get<std::int64_t>("num_labels"),
-          options.get<std::string>("pooling") == "mean" ? Pooling::mean : Pooling::head};
+  return {.config = read_config(path, options),
+          .offsets = {},
+          .num_labels = options.get<std::int64_t>("num_labels"),
+          .pooling = options.get<std::string>("pooling") == "mean" ? Pooling::mean : Pooling::head};
 }
 
 PackedTokens tokens_of(const Batch& batch) {
@@ -42,8 +42,14 @@ Transformer::Transformer(const Options& options)
       vocabulary_digest_{std::filesystem::exists(path_ / "vocab.txt") ? digest_file(path_ / "vocab.txt") : ""},
       file_{path_ / "model.safetensors"},
       description_{describe(path_, options)} {
-  parameters_ = place_parameters(description_.config, description_.num_labels, description_.pooling,
-                                 options.get<double>("head_learning_rate"), file_);
+  parameters_ = place_parameters(
+      description_.config,
+      {.num_labels = description_.num_labels,
+       .pooling = description_.pooling,
+       .head_learning_rate = options.get<double>("head_learning_rate"),
+       .train_layers =
+           options.has("train_layers") ? std::optional(options.get<std::int64_t>("train_layers")) : std::nullopt},
+      file_);
   description_.offsets = parameters_.offsets;
 }
 
