@@ -5,6 +5,7 @@
 #include "plugins_command.hpp"
 #include "prepare_command.hpp"
 #include "run_command.hpp"
+#include "verify_command.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -68,22 +69,25 @@ void check_verbs(const CLI::App& program, std::span<char*> words) {
 
 }  // namespace
 
-// Exit status: 0 the work was done; 2 a user's mistake, nothing was written; 1 anything else.
+// Exit status: 0 the work was done; 2 a user's mistake, nothing was written; 3 stopped by a signal or for lack of time,
+// to be resumed; 1 anything else.
 int main(int argc, char** argv) {
   // A thread's uncaught exception, or one from a noexcept function, must not leave other ranks waiting.
   std::set_terminate([] { MpiSession::abort(1); });
   // A file that may not grow further is then an error with a message, as a full disk is.
   std::signal(SIGXFSZ, SIG_IGN);
+  int status = 0;
   CLI::App program("Federated learning as an MPI job", "fedmpi");
   program.set_version_flag("--version", "fedmpi " FEDMPI_VERSION);
   try {
-    add_run_command(program, argc, argv);
+    add_run_command(program, argc, argv, status);
+    add_verify_command(program, argc, argv, status);
     add_prepare_command(program);
     add_plugins_command(program);
     check_verbs(program, std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
     program.require_subcommand(1);
     program.parse(argc, argv);
-    return flush_output();
+    return std::max(flush_output(), status);
   } catch (const CLI::Success& help) {
     if (launcher_rank() == 0) program.exit(help);
     return flush_output();

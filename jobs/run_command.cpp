@@ -1,37 +1,16 @@
 #include "run_command.hpp"
 
-#include "fedmpi/communicator.hpp"
-#include "fedmpi/federation.hpp"
-#include "fedmpi/log.hpp"
+#include "launch.hpp"
 
+#include <map>
 #include <memory>
-#include <optional>
+#include <string>
 
 #include <CLI/CLI.hpp>
 
 namespace fedmpi {
 
-namespace {
-
-void run(const RunRequest& request, int& argc, char**& argv) {
-  std::optional<AgreedError> agreed;
-  {
-    const MpiSession session(argc, argv);
-    Communicator communicator(session);
-    set_log_rank(communicator.rank(), communicator.size());
-    try {
-      run_federation(communicator, request);
-    } catch (const AgreedError& error) {
-      // Every rank is here: MPI ends in order, and only then the error goes on its way.
-      agreed = error;
-    }
-  }
-  if (agreed) throw *agreed;
-}
-
-}  // namespace
-
-void add_run_command(CLI::App& program, int& argc, char**& argv) {
+void add_run_command(CLI::App& program, int& argc, char**& argv, int& status) {
   auto request = std::make_shared<RunRequest>();
   CLI::App* command = program.add_subcommand("run", "run a federated job");
   command->add_option("job", request->job, "job file (TOML)")->required();
@@ -45,14 +24,20 @@ void add_run_command(CLI::App& program, int& argc, char**& argv) {
       ->type_name("DIR")
       ->allow_extra_args(false);
   command->add_flag_callback(
-      "--resume", [request] { request->mode = StartMode::resume; },
+      "--resume", [request] { request->mode = RunMode::resume; },
       "go on from the newest good checkpoint in the output directory");
+  command
+      ->add_option("--on-signal", request->on_signal,
+                   "what becomes of the round when SIGINT, SIGTERM or SIGUSR1 arrives (default abandon)")
+      ->type_name("abandon|finish")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, OnSignal>{{"abandon", OnSignal::abandon}, {"finish", OnSignal::finish}}));
   command->footer(
       "Examples:\n"
       "  mpirun -np 8 fedmpi run jobs/imdb.toml\n"
       "  mpirun -np 8 fedmpi run jobs/imdb.toml --set run.rounds=5 --output runs/five\n"
       "  mpirun -np 3 fedmpi run jobs/imdb.toml --resume");
-  command->callback([request, &argc, &argv] { run(*request, argc, argv); });
+  command->callback([request, &argc, &argv, &status] { status = launch(*request, argc, argv); });
 }
 
 }  // namespace fedmpi

@@ -65,10 +65,11 @@ std::optional<Checkpoint> load_newest_checkpoint(const std::filesystem::path& di
   throw file_error(directory, fmt::format("none of its {} checkpoints can be read", paths.size()));
 }
 
-void prune_checkpoints(const std::filesystem::path& directory, int keep) {
+void prune_checkpoints(const std::filesystem::path& directory, int keep, int keep_every) {
   std::vector<std::filesystem::path> paths = list_checkpoints(directory);
   const std::size_t kept = keep > 0 ? static_cast<std::size_t>(keep) : paths.size();
   paths.resize(paths.size() - std::min(paths.size(), kept));
+  std::erase_if(paths, [&](const auto& path) { return keep_every > 0 && *round_of(path) % keep_every == 0; });
   if (std::filesystem::exists(directory)) {
     for (const auto& entry : std::filesystem::directory_iterator(directory)) {
       if (is_leftover(entry.path())) paths.push_back(entry.path());

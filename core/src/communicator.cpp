@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <thread>
+#include <utility>
 
 #include <ATen/ATen.h>
 #include <mpi.h>
@@ -15,7 +16,8 @@ namespace fedmpi {
 namespace {
 
 constexpr int server = 0;
-constexpr int report_tag = 1;
+constexpr int report_tag = 1, answer_tag = 2;               // from a host to the server, and back
+constexpr std::int64_t finished_word = -1, stop_word = -2;  // other reports are amounts, never negative
 // An `int` count and some libraries' own byte counts end at 2^31.
 constexpr std::int64_t max_message_bytes = std::int64_t{1} << 30;
 // Open MPI's reduce is several times faster on pieces that stay in the cache than on one long buffer.
@@ -125,23 +127,56 @@ void Communicator::report(std::int64_t amount) {
   if (!is_server()) FEDMPI_MPI(MPI_Send, &amount, 1, MPI_INT64_T, server, report_tag, handle_->comm);
 }
 
-void Communicator::await_reports(const std::function<void(std::int64_t)>& advance) {
-  constexpr std::int64_t finished = -1;
-  if (!is_server()) return report(finished);
+void Communicator::request_stop() {
+  stop_ = true;
+  report(stop_word);
+}
+
+bool Communicator::stop_requested() {
+  if (stop_ || is_server()) return stop_;
+  int arrived = 0;
+  FEDMPI_MPI(MPI_Iprobe, server, answer_tag, handle_->comm, &arrived, MPI_STATUS_IGNORE);
+  return arrived != 0;  // it is received by await_reports
+}
+
+void Communicator::tell_hosts(std::int64_t word) {
+  for (int rank = 1; rank < size_; ++rank) FEDMPI_MPI(MPI_Send, &word, 1, MPI_INT64_T, rank, answer_tag, handle_->comm);
+}
+
+bool Communicator::await_reports(const std::function<void(std::int64_t)>& advance,
+                                 const std::function<bool()>& wants_stop) {
+  if (!is_server()) {
+    report(finished_word);
+    std::int64_t word = 0;
+    stop_ = false;
+    do {
+      FEDMPI_MPI(MPI_Recv, &word, 1, MPI_INT64_T, server, answer_tag, handle_->comm, MPI_STATUS_IGNORE);
+      stop_ = stop_ || word == stop_word;
+    } while (word != finished_word);
+    return std::exchange(stop_, false);
+  }
+  bool told = false;
   for (int waiting = size_ - 1; waiting > 0;) {
+    stop_ = stop_ || wants_stop();
+    if (stop_ && !std::exchange(told, true)) tell_hosts(stop_word);
     int arrived = 0;
     FEDMPI_MPI(MPI_Iprobe, MPI_ANY_SOURCE, report_tag, handle_->comm, &arrived, MPI_STATUS_IGNORE);
     if (arrived == 0) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
       continue;
     }
-    std::int64_t amount = 0;
-    FEDMPI_MPI(MPI_Recv, &amount, 1, MPI_INT64_T, MPI_ANY_SOURCE, report_tag, handle_->comm, MPI_STATUS_IGNORE);
-    if (amount == finished)
+    std::int64_t word = 0;
+    FEDMPI_MPI(MPI_Recv, &word, 1, MPI_INT64_T, MPI_ANY_SOURCE, report_tag, handle_->comm, MPI_STATUS_IGNORE);
+    if (word == finished_word)
       --waiting;
+    else if (word == stop_word)
+      stop_ = true;
     else
-      advance(amount);
+      advance(word);
   }
+  if (stop_ && !told) tell_hosts(stop_word);  // the last to finish had asked for it
+  tell_hosts(finished_word);
+  return std::exchange(stop_, false);
 }
 
 AgreedError::AgreedError(const std::string& message, bool user) : Error(message), is_user_error{user} {}

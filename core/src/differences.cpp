@@ -1,4 +1,4 @@
-#include "resume.hpp"
+#include "differences.hpp"
 
 #include <algorithm>
 #include <array>
@@ -40,8 +40,8 @@ std::vector<std::string> differing(const Strings& mine, const Strings& theirs) {
 }
 
 bool may_change(std::string_view key) {
-  constexpr std::array<std::string_view, 5> free{"run.name", "run.output", "run.threads", "run.plugins",
-                                                 "federation.transport"};
+  constexpr std::array<std::string_view, 6> free{"run.name",    "run.output",      "run.threads",
+                                                 "run.plugins", "run.max_seconds", "federation.transport"};
   return std::find(free.begin(), free.end(), key) != free.end() || key.starts_with("checkpoint.");
 }
 
@@ -52,6 +52,14 @@ bool rounds_matter(const Strings& job) {
     return found == job.end() || found->second == value;
   };
   return !is("training.learning_rate_schedule", "\"constant\"") || !is("training.warmup_fraction", "0.0");
+}
+
+bool same_layout(const Layout& a, const Layout& b) {
+  if (a.num_tensors() != b.num_tensors() || a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.num_tensors(); ++i)
+    if (a.spec(i).name != b.spec(i).name || a.spec(i).shape != b.spec(i).shape || a.spec(i).role != b.spec(i).role)
+      return false;
+  return true;
 }
 
 }  // namespace
@@ -67,6 +75,14 @@ std::vector<std::string> differing_keys(const std::string& job, const std::strin
 
 std::vector<std::string> differing_versions(const Strings& versions, const Strings& other) {
   return differing(versions, other);
+}
+
+Differences differences(const Experiment& experiment, const Checkpoint& checkpoint) {
+  return {.keys = differing_keys(experiment.resolved_job, checkpoint.job),
+          .dataset = experiment.dataset->digest() != checkpoint.dataset_digest,
+          .layout = !same_layout(experiment.model->layout(), checkpoint.layout),
+          .model = experiment.model->digest() != checkpoint.model_digest,
+          .versions = differing_versions(experiment.versions, checkpoint.versions)};
 }
 
 }  // namespace fedmpi

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "fedmpi/checkpoint.hpp"
+#include "fedmpi/experiment.hpp"
 #include "fedmpi/export.hpp"
 
 #include <map>
@@ -9,12 +11,22 @@
 namespace fedmpi {
 
 // The dotted keys in which two resolved jobs differ and which change what is computed: not run.name, run.output,
-// run.threads, run.plugins, federation.transport nor [checkpoint]; run.rounds only when the learning rate depends on
-// it.
+// run.threads, run.plugins, run.max_seconds, federation.transport nor [checkpoint]; run.rounds only when the learning
+// rate depends on it.
 FEDMPI_API std::vector<std::string> differing_keys(const std::string& job, const std::string& other);
 
 // The names (Checkpoint::versions) under which two machines or builds differ.
 FEDMPI_API std::vector<std::string> differing_versions(const std::map<std::string, std::string>& versions,
                                                        const std::map<std::string, std::string>& other);
+
+// What differs between an experiment and the one that a checkpoint was made by.
+struct Differences {
+  std::vector<std::string> keys;      // of the job
+  bool dataset = false;               // its content
+  bool layout = false;                // names, shapes or roles of the model's tensors
+  bool model = false;                 // its configuration
+  std::vector<std::string> versions;  // names of libraries, instruction set and plugins
+};
+FEDMPI_API Differences differences(const Experiment& experiment, const Checkpoint& checkpoint);
 
 }  // namespace fedmpi

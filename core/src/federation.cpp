@@ -1,7 +1,7 @@
 #include "fedmpi/federation.hpp"
 
 #include "cohort.hpp"
-#include "directory_lock.hpp"
+#include "fedmpi/checkpoint.hpp"
 #include "fedmpi/digest.hpp"
 #include "fedmpi/experiment.hpp"
 #include "fedmpi/log.hpp"
@@ -10,7 +10,10 @@
 #include "outcome.hpp"
 #include "recorder.hpp"
 #include "schedule.hpp"
+#include "stop_signals.hpp"
 #include "stopwatch.hpp"
+#include "time_limit.hpp"
+#include "verification.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -39,7 +42,8 @@ std::int64_t peak_rss_bytes() {
 Experiment make_experiment(Communicator& communicator, const RunRequest& request) {
   std::string text;
   agree(communicator, [&] {
-    if (communicator.is_server()) text = read_job_file(request.job);
+    if (!communicator.is_server()) return;
+    text = request.mode == RunMode::verify ? load_checkpoint(request.job).job : read_job_file(request.job);
   });
   communicator.broadcast(text);
   Experiment experiment;
@@ -53,54 +57,79 @@ Experiment make_experiment(Communicator& communicator, const RunRequest& request
   return experiment;
 }
 
+// Passes through Host::fit, which takes an exception of the standard for a client's failure.
+struct FitGivenUp {};
+
 // The protocol. Every rank makes one and calls run(): between two collectives the ranks differ in what they do, never
 // in which collective comes next.
 class Federation {
  public:
-  Federation(Communicator& communicator, Experiment& experiment);
-  void run(StartMode mode);
+  Federation(Communicator& communicator, Experiment& experiment, const RunRequest& request);
+  RunEnd run();
 
  private:
   void check_same_everywhere();
-  void prepare(StartMode mode);
+  void prepare();
   void begin();
-  void broadcast_global(RoundMetrics& metrics);
+  void broadcast(at::Tensor parameters, RoundMetrics& metrics);
   void run_round(int round);
-  FitOutcome fit(std::span<const std::int64_t> cohort, int round);
+  std::optional<FitOutcome> fit(std::span<const std::int64_t> cohort, int round);
+  bool stops_now() const;
   void enforce_policy(const FitOutcome& outcome, int round) const;
   void aggregate(std::span<const FitRecord> records, int round);
   void evaluate(RoundMetrics& metrics);
   void finish_round(RoundMetrics metrics, const Stopwatch& stopwatch);
+  void stop(int last_finished);
 
   Communicator& communicator_;
   Experiment& experiment_;
   const Job& job_;
+  const bool verifies_;
+  const OnSignal on_signal_;
+  const TimeLimit time_limit_;
+  std::optional<StopSignals> signals_;  // once there is something to save
+  bool stopped_ = false;                // the same on every rank
+  double longest_round_ = 0.0;          // in seconds, of those of this process
+  std::unique_ptr<RunRecord> record_;   // on the server
+  std::optional<Checkpoint> resumed_;   // on the server, until the run goes on from it
   Partition partition_;
-  std::optional<Checkpoint> resumed_;  // on the server, until the run goes on from it
-  int first_round_ = 0;                // 0: the start of a fresh run
-  at::Tensor global_;                  // float32 [layout.size()], the same on every rank between rounds
+  int first_round_ = 0;  // 0: the start of a fresh run
+  int last_round_ = 0;
+  at::Tensor global_;  // float32 [layout.size()], the same on every rank between rounds
+  at::Tensor shared_;  // the part of it that travels each round, [layout.shared_size()]
   std::unique_ptr<Host> host_;
-  std::unique_ptr<DirectoryLock> lock_;  // on the server
-  std::unique_ptr<Recorder> recorder_;   // on the server
   std::int64_t bytes_before_ = 0;
 };
 
-Federation::Federation(Communicator& communicator, Experiment& experiment)
-    : communicator_{communicator}, experiment_{experiment}, job_{experiment.job} {}
+Federation::Federation(Communicator& communicator, Experiment& experiment, const RunRequest& request)
+    : communicator_{communicator},
+      experiment_{experiment},
+      job_{experiment.job},
+      verifies_{request.mode == RunMode::verify},
+      on_signal_{request.on_signal},
+      time_limit_{experiment.job.run.max_seconds} {
+  if (!communicator.is_server()) return;
+  if (verifies_)
+    record_ = std::make_unique<Verification>(experiment, request.job, request.num_rounds, request.from_start);
+  else
+    record_ = std::make_unique<Recorder>(experiment, request.mode == RunMode::resume);
+}
 
-void Federation::run(StartMode mode) {
+RunEnd Federation::run() {
   check_same_everywhere();
-  prepare(mode);
+  prepare();
   try {
     begin();
-    for (int round = std::max(first_round_, 1); round <= job_.run.rounds; ++round) run_round(round);
+    for (int round = std::max(first_round_, 1); round <= last_round_ && !stopped_; ++round) run_round(round);
   } catch (AgreedError& error) {
     error.is_user_error = false;  // the run's directory is written by now
     throw;
   } catch (const UserError& error) {
     throw Error(error.what());
   }
-  if (recorder_) log(LogLevel::info, rounds_table(recorder_->rounds()));
+  if (stopped_) return RunEnd::stopped;
+  if (record_) log(LogLevel::info, record_->summary());
+  return RunEnd::done;
 }
 
 // Node-local copies of plugins, data and models go stale: every rank must run the same bytes.
@@ -118,19 +147,20 @@ void Federation::check_same_everywhere() {
 }
 
 // All that can be a user's mistake. Writes nothing.
-void Federation::prepare(StartMode mode) {
+void Federation::prepare() {
   agree(communicator_, [&] {
     partition_ = make_partition(job_, *experiment_.dataset);
     check_examples(*experiment_.model, *experiment_.dataset, partition_, communicator_.rank(), communicator_.size());
-    if (!communicator_.is_server()) return;
-    if (std::filesystem::is_directory(job_.run.output)) lock_ = std::make_unique<DirectoryLock>(job_.run.output);
-    if (mode == StartMode::fresh) return Recorder::check_fresh(job_.run.output);
-    resumed_ = Recorder::load_for_resume(experiment_);
-    first_round_ = resumed_->round + 1;
+    if (!record_) return;
+    RunStart start = record_->open();
+    resumed_ = std::move(start.checkpoint);
+    first_round_ = resumed_ ? resumed_->round + 1 : 0;
+    last_round_ = start.last_round;
   });
-  at::Tensor first_round = at::full({1}, first_round_, at::kLong);
-  communicator_.broadcast(first_round);
-  first_round_ = static_cast<int>(first_round.item<std::int64_t>());
+  const at::Tensor rounds = at::tensor({first_round_, last_round_}, at::kInt);
+  communicator_.broadcast(rounds);
+  first_round_ = rounds[0].item<int>();
+  last_round_ = rounds[1].item<int>();
 }
 
 // Round 0, or the state after the last one that was done. From here on the run's directory is written.
@@ -140,43 +170,38 @@ void Federation::begin() {
   at::set_num_threads(threads);
   agree(communicator_, [&] {
     global_ = at::zeros({experiment_.model->layout().size()}, at::kFloat);
+    shared_ = global_.narrow(0, 0, experiment_.model->layout().shared_size());
     host_ = std::make_unique<Host>(experiment_, partition_);
-    if (!communicator_.is_server()) return;
-    if (!lock_) {
-      std::filesystem::create_directories(job_.run.output);
-      lock_ = std::make_unique<DirectoryLock>(job_.run.output);
-      Recorder::check_fresh(job_.run.output);  // again: another run may have been faster
-    }
-    std::vector<std::string> history;
+    if (!record_) return;
+    record_->begin();
     if (resumed_) {
       global_.copy_(resumed_->parameters);
       experiment_.strategy->restore(resumed_->strategy_state);
-      history = std::move(resumed_->history);
       resumed_.reset();
     } else {
       experiment_.model->initialize(global_, random_key(job_.run.seed, Purpose::initialise));
     }
-    recorder_ = std::make_unique<Recorder>(experiment_, std::move(history));
   });
-  agree(communicator_, [&] { open_log(job_.run.output / "log"); });
-  log(LogLevel::info,
-      fmt::format("{} clients on {} rank{}, {} thread{} a rank, {} parameters, output in {}", job_.federation.clients,
-                  communicator_.size(), communicator_.size() == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
-                  experiment_.model->layout().shared_size(), job_.run.output.string()));
+  if (!verifies_) agree(communicator_, [&] { open_log(job_.run.output / "log"); });
+  log(LogLevel::info, fmt::format("{} clients on {} rank{}, {} thread{} a rank, {} parameters{}",
+                                  job_.federation.clients, communicator_.size(), communicator_.size() == 1 ? "" : "s",
+                                  threads, threads == 1 ? "" : "s", experiment_.model->layout().shared_size(),
+                                  verifies_ ? "" : fmt::format(", output in {}", job_.run.output.string())));
   if (communicator_.is_server() && experiment_.model->vocabulary_digest() != experiment_.dataset->vocabulary_digest())
     log(LogLevel::warning,
         "the model or the dataset does not say which vocabulary it has, so whether it is the same was not checked");
   RoundMetrics metrics{.round = 0};
-  broadcast_global(metrics);
-  if (first_round_ > job_.run.rounds) return log(LogLevel::info, "nothing to do: all rounds are done");
+  broadcast(global_, metrics);
+  signals_.emplace();
+  if (first_round_ > last_round_) return log(LogLevel::info, "nothing to do: all rounds are done");
   if (first_round_ > 0) return log(LogLevel::info, fmt::format("resumed after round {}", first_round_ - 1));
   evaluate(metrics);
   finish_round(std::move(metrics), stopwatch);
 }
 
-void Federation::broadcast_global(RoundMetrics& metrics) {
+void Federation::broadcast(at::Tensor parameters, RoundMetrics& metrics) {
   const Stopwatch stopwatch;
-  communicator_.broadcast(global_);
+  communicator_.broadcast(std::move(parameters));
   metrics.seconds.broadcast = stopwatch.seconds();
 }
 
@@ -188,22 +213,23 @@ void Federation::run_round(int round) {
       random_key(job_.run.seed, Purpose::sample_clients, round));
   RoundMetrics metrics{.round = round, .clients = static_cast<std::int64_t>(cohort.size())};
 
-  const FitOutcome own = fit(cohort, round);
-  auto records = communicator_.all_gather(std::span<const FitRecord>(own.records));
-  const FitOutcome outcome = merge(std::move(records), communicator_.all_gather(pack(own.failures)));
+  const std::optional<FitOutcome> own = fit(cohort, round);
+  if (!own) return stop(round - 1);
+  auto records = communicator_.all_gather(std::span<const FitRecord>(own->records));
+  const FitOutcome outcome = merge(std::move(records), communicator_.all_gather(pack(own->failures)));
   summarize(outcome, stopwatch.seconds(), metrics);
   enforce_policy(outcome, round);
 
   const Stopwatch aggregate_stopwatch;
   aggregate(outcome.records, round);
   metrics.seconds.aggregate = aggregate_stopwatch.seconds();
-  broadcast_global(metrics);
-  if (round % job_.evaluation.every == 0 || round == job_.run.rounds) evaluate(metrics);
+  broadcast(shared_, metrics);
+  if (round % job_.evaluation.every == 0 || round == last_round_) evaluate(metrics);
   finish_round(std::move(metrics), stopwatch);
 }
 
-// This rank's part of the cohort.
-FitOutcome Federation::fit(std::span<const std::int64_t> cohort, int round) {
+// This rank's part of the cohort; nullopt on every rank when the round is given up.
+std::optional<FitOutcome> Federation::fit(std::span<const std::int64_t> cohort, int round) {
   const auto cohort_costs = training_costs(partition_, *experiment_.dataset, cohort);
   std::int64_t total = 0;
   for (const std::int64_t cost : cohort_costs) total += cost * job_.training.local_epochs;
@@ -216,15 +242,43 @@ FitOutcome Federation::fit(std::span<const std::int64_t> cohort, int round) {
     std::vector<std::int64_t> clients;
     for (const std::size_t piece : schedule[static_cast<std::size_t>(communicator_.rank() - first_host)])
       clients.push_back(cohort[piece]);
-    own = host_->fit(clients, static_cast<int>(cohort.size()), round, global_, [&](std::int64_t tokens) {
+    const auto advance = [&](std::int64_t tokens) {
       communicator_.report(tokens);
       progress.advance(tokens);
-    });
+      if (stops_now()) communicator_.request_stop();
+      if (communicator_.stop_requested()) throw FitGivenUp{};
+    };
+    try {
+      own = host_->fit(clients, static_cast<int>(cohort.size()), round, global_, advance);
+    } catch (const FitGivenUp&) {
+    }
   } else {
     host_->sum().clear(static_cast<std::int64_t>(cohort.size()));
   }
-  communicator_.await_reports([&](std::int64_t tokens) { progress.advance(tokens); });
+  const bool given_up = communicator_.await_reports([&](std::int64_t tokens) { progress.advance(tokens); },
+                                                    [&] {
+                                                      // At once: a launcher that ends its ranks waits for nobody.
+                                                      if (stops_now()) record_->give_up(global_);
+                                                      return stops_now();
+                                                    });
+  if (given_up) return std::nullopt;
   return own;
+}
+
+// Whether this rank wants the round to be given up.
+bool Federation::stops_now() const {
+  return (signals_->raised() && on_signal_ == OnSignal::abandon) || (record_ && time_limit_.is_over());
+}
+
+// All ranks together, after the round `last_finished`.
+void Federation::stop(int last_finished) {
+  stopped_ = true;
+  agree(communicator_, [&] {
+    if (record_) record_->give_up(global_);
+  });
+  log(LogLevel::warning,
+      fmt::format("{} after round {} of {}{}", time_limit_.is_over() ? "out of time" : "stopped by a signal",
+                  last_finished, last_round_, verifies_ ? "" : ": go on with --resume"));
 }
 
 void Federation::enforce_policy(const FitOutcome& outcome, int round) const {
@@ -253,11 +307,11 @@ void Federation::aggregate(std::span<const FitRecord> records, int round) {
   }
   communicator_.reduce_sum(host_->sum().sum());
   if (communicator_.is_server())
-    experiment_.strategy->aggregate(global_.narrow(0, 0, experiment_.model->layout().shared_size()),
-                                    host_->sum().mean(total_weight), records, round);
+    experiment_.strategy->aggregate(shared_, host_->sum().mean(total_weight), records, round);
 }
 
 void Federation::evaluate(RoundMetrics& metrics) {
+  if (verifies_) return;  // it changes no digest
   const Stopwatch stopwatch;
   const FederationSettings& federation = job_.federation;
   const Dataset& dataset = *experiment_.dataset;
@@ -296,23 +350,32 @@ void Federation::evaluate(RoundMetrics& metrics) {
 }
 
 void Federation::finish_round(RoundMetrics metrics, const Stopwatch& stopwatch) {
-  struct Usage {
+  struct State {
     std::int64_t bytes_sent, peak_rss_bytes;
+    std::int64_t wants_to_stop;
   };
-  const Usage usage{communicator_.bytes_sent() - bytes_before_, peak_rss_bytes()};
+  const int round = metrics.round;
+  if (round > 0) longest_round_ = std::max(longest_round_, stopwatch.seconds());
+  const bool wants_to_stop = signals_->raised() || (record_ && !time_limit_.leaves(longest_round_));
+  const State state{communicator_.bytes_sent() - bytes_before_, peak_rss_bytes(), wants_to_stop ? 1 : 0};
   bytes_before_ = communicator_.bytes_sent();
-  for (const Usage& one : communicator_.all_gather(std::span<const Usage>(&usage, 1))) {
+  bool ends = round == last_round_;
+  for (const State& one : communicator_.all_gather(std::span<const State>(&state, 1))) {
     metrics.bytes_sent += one.bytes_sent;
     metrics.peak_rss_bytes = std::max(metrics.peak_rss_bytes, one.peak_rss_bytes);
+    ends = ends || one.wants_to_stop != 0;
   }
-  if (recorder_) recorder_->finish_round(std::move(metrics), experiment_, global_, stopwatch);
+  agree(communicator_, [&] {
+    if (record_) record_->finish_round(std::move(metrics), global_, stopwatch, ends);
+  });
+  if (ends && round < last_round_) stop(round);
 }
 
 }  // namespace
 
-void run_federation(Communicator& communicator, const RunRequest& request) {
+RunEnd run_federation(Communicator& communicator, const RunRequest& request) {
   Experiment experiment = make_experiment(communicator, request);
-  Federation(communicator, experiment).run(request.mode);
+  return Federation(communicator, experiment, request).run();
 }
 
 }  // namespace fedmpi

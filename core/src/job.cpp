@@ -70,6 +70,7 @@ void read_run(const Options& options, Job& job) {
   job.run.seed = static_cast<std::uint64_t>(options.get<std::int64_t>("seed"));
   job.run.rounds = get_int(options, "rounds");
   job.run.threads = get_int(options, "threads");
+  job.run.max_seconds = options.get<double>("max_seconds");
   if (options.has("plugins")) {
     for (const std::string& path : options.get<std::vector<std::string>>("plugins")) {
       job.plugin_directories.emplace_back(path);
@@ -156,7 +157,9 @@ Job parse_job(const std::string& text, const std::string& source, std::span<cons
   job.training = read_training(core_options(job_text, "training"));
   job.evaluation = read_evaluation(core_options(job_text, "evaluation"));
   const Options checkpoint = core_options(job_text, "checkpoint");
-  job.checkpoint = {.every = get_int(checkpoint, "every"), .keep = get_int(checkpoint, "keep")};
+  job.checkpoint = {.every = get_int(checkpoint, "every"),
+                    .keep = get_int(checkpoint, "keep"),
+                    .keep_every = get_int(checkpoint, "keep_every")};
   check_across_keys(job, job_text);
   return job;
 }

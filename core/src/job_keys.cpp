@@ -16,6 +16,8 @@ constexpr OptionSpec run_keys[] = {
     {"seed", OptionType::integer, "42", "of everything random", 0, int64_maximum},
     {"rounds", OptionType::integer, "3", "rounds of training", 1, int_maximum},
     {"threads", OptionType::integer, "0", "per rank; 0: the node's cores shared among its ranks", 0, 1024},
+    {"max_seconds", OptionType::number, "0", "stop in time, to be resumed; 0: no limit but a Slurm allocation's", 0,
+     unbounded},
     {"plugins", OptionType::strings, "", "directories that are searched for plugins first"},
 };
 
@@ -77,6 +79,7 @@ constexpr OptionSpec evaluation_keys[] = {
 constexpr OptionSpec checkpoint_keys[] = {
     {"every", OptionType::integer, "1", "rounds; 0: only after the last", 0, int_maximum},
     {"keep", OptionType::integer, "3", "newest ones kept; 0: all", 0, int_maximum},
+    {"keep_every", OptionType::integer, "0", "rounds whose checkpoints are kept besides; 0: none", 0, int_maximum},
 };
 
 constexpr JobSection sections[] = {

@@ -42,6 +42,7 @@ Values run_values(const Job& job) {
           {"seed", static_cast<std::int64_t>(job.run.seed)},
           {"rounds", std::int64_t{job.run.rounds}},
           {"threads", std::int64_t{job.run.threads}},
+          {"max_seconds", job.run.max_seconds},
           {"plugins", plugins}};
 }
 
@@ -93,7 +94,10 @@ std::map<std::string, Values> core_values(const Job& job) {
             {"central_examples", job.evaluation.central_examples},
             {"every", std::int64_t{job.evaluation.every}},
             {"batch_size", job.evaluation.batch_size}}},
-          {"checkpoint", {{"every", std::int64_t{job.checkpoint.every}}, {"keep", std::int64_t{job.checkpoint.keep}}}}};
+          {"checkpoint",
+           {{"every", std::int64_t{job.checkpoint.every}},
+            {"keep", std::int64_t{job.checkpoint.keep}},
+            {"keep_every", std::int64_t{job.checkpoint.keep_every}}}}};
 }
 
 std::string key_line(const std::string& key, const std::string& value) {

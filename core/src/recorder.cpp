@@ -1,9 +1,9 @@
 #include "recorder.hpp"
 
+#include "differences.hpp"
 #include "fedmpi/digest.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/log.hpp"
-#include "resume.hpp"
 #include "whole_file.hpp"
 
 #include <fstream>
@@ -17,14 +17,6 @@ namespace fedmpi {
 namespace fs = std::filesystem;
 
 namespace {
-
-bool same_layout(const Layout& a, const Layout& b) {
-  if (a.num_tensors() != b.num_tensors() || a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.num_tensors(); ++i)
-    if (a.spec(i).name != b.spec(i).name || a.spec(i).shape != b.spec(i).shape || a.spec(i).role != b.spec(i).role)
-      return false;
-  return true;
-}
 
 void check_usable(const fs::path& directory) {
   std::error_code error;
@@ -71,10 +63,7 @@ std::string round_line(const RoundMetrics& metrics, int num_rounds) {
   return line + fmt::format(", digest {:.12}, {:.1f} s", metrics.digest, metrics.seconds.total);
 }
 
-}  // namespace
-
-void Recorder::check_fresh(const fs::path& directory) {
-  check_usable(directory);
+void check_fresh(const fs::path& directory) {
   const fs::path metrics = directory / "metrics.jsonl", checkpoints = directory / "checkpoints";
   std::error_code error;
   // What a run leaves that was ended before its round 0 was done.
@@ -87,62 +76,82 @@ void Recorder::check_fresh(const fs::path& directory) {
                       directory);
 }
 
-Checkpoint Recorder::load_for_resume(const Experiment& experiment) {
-  const fs::path& directory = experiment.job.run.output;
-  check_usable(directory);
-  auto checkpoint = load_newest_checkpoint(directory / "checkpoints");
-  if (!checkpoint)
-    throw FileError(
-        fmt::format("{} holds no checkpoint to resume from: start the run without --resume", directory.string()),
-        directory);
-  const auto refuse = [&](const std::string& why) {
-    throw FileError(fmt::format("the run in {} cannot be resumed: {}", directory.string(), why), directory);
-  };
-  if (checkpoint->round > experiment.job.run.rounds)
-    refuse(fmt::format("it has done {} rounds, and run.rounds is {}: ask for more, or start a new run with --output",
-                       checkpoint->round, experiment.job.run.rounds));
-  const auto differing = differing_keys(experiment.resolved_job, checkpoint->job);
-  if (!differing.empty())
-    refuse(fmt::format("this job is another one in {}: set what its job.toml says, or start a new run with --output",
-                       fmt::join(differing, ", ")));
-  if (checkpoint->dataset_digest != experiment.dataset->digest())
-    refuse("the dataset's content has changed since: bring back the one it was started with");
-  if (!same_layout(checkpoint->layout, experiment.model->layout()))
-    refuse(
-        "the model's tensors have other names or shapes than the checkpoint's: use the plugin and files it was started "
-        "with");
-  if (checkpoint->model_digest != experiment.model->digest())
-    refuse("the model's configuration has changed since: bring back the files it was started with");
-  const auto other = differing_versions(experiment.versions, checkpoint->versions);
-  if (!other.empty())
-    log(LogLevel::warning,
-        fmt::format("the run was started with another {}: it goes on, but not bit for bit", fmt::join(other, ", ")));
-  if (!checkpoint->history.empty()) take_last_line(directory / "metrics.jsonl", checkpoint->history);
-  return std::move(*checkpoint);
-}
+}  // namespace
 
-Recorder::Recorder(const Experiment& experiment, std::vector<std::string> history)
-    : directory_{experiment.job.run.output}, history_{std::move(history)} {
-  for (const std::string& line : history_) rounds_.push_back(from_json_line(line));
-  fs::create_directories(directory_ / "checkpoints");
-  if (!rounds_.empty()) set_aside_checkpoints(directory_ / "checkpoints", rounds_.back().round + 1);
-  // First: a directory whose metrics are empty is known to be a run's that did not come far.
-  metrics_ = std::make_unique<MetricsWriter>(directory_, history_);
-  write_whole_file(directory_ / "job.toml", experiment.resolved_job);
-}
+Recorder::Recorder(const Experiment& experiment, bool resume)
+    : experiment_{experiment}, resume_{resume}, directory_{experiment.job.run.output} {}
 
 Recorder::~Recorder() = default;
 
-void Recorder::finish_round(RoundMetrics metrics, const Experiment& experiment, const at::Tensor& global,
-                            const Stopwatch& stopwatch) {
-  const Job& job = experiment.job;
+RunStart Recorder::open() {
+  if (fs::is_directory(directory_)) lock_ = std::make_unique<DirectoryLock>(directory_);
+  check_usable(directory_);
+  RunStart start{.checkpoint = std::nullopt, .last_round = experiment_.job.run.rounds};
+  if (resume_) {
+    start.checkpoint = load();
+    history_ = start.checkpoint->history;
+  } else {
+    check_fresh(directory_);
+  }
+  return start;
+}
+
+Checkpoint Recorder::load() const {
+  auto checkpoint = load_newest_checkpoint(directory_ / "checkpoints");
+  if (!checkpoint)
+    throw FileError(
+        fmt::format("{} holds no checkpoint to resume from: start the run without --resume", directory_.string()),
+        directory_);
+  const auto refuse = [&](const std::string& why) {
+    throw FileError(fmt::format("the run in {} cannot be resumed: {}", directory_.string(), why), directory_);
+  };
+  if (checkpoint->round > experiment_.job.run.rounds)
+    refuse(fmt::format("it has done {} rounds, and run.rounds is {}: ask for more, or start a new run with --output",
+                       checkpoint->round, experiment_.job.run.rounds));
+  const Differences other = differences(experiment_, *checkpoint);
+  if (!other.keys.empty())
+    refuse(fmt::format("this job is another one in {}: set what its job.toml says, or start a new run with --output",
+                       fmt::join(other.keys, ", ")));
+  if (other.dataset) refuse("the dataset's content has changed since: bring back the one it was started with");
+  if (other.layout)
+    refuse(
+        "the model's tensors have other names or shapes than the checkpoint's: use the plugin and files it was started "
+        "with");
+  if (other.model) refuse("the model's configuration has changed since: bring back the files it was started with");
+  if (!other.versions.empty())
+    log(LogLevel::warning, fmt::format("the run was started with another {}: it goes on, but not bit for bit",
+                                       fmt::join(other.versions, ", ")));
+  if (!checkpoint->history.empty()) take_last_line(directory_ / "metrics.jsonl", checkpoint->history);
+  return std::move(*checkpoint);
+}
+
+void Recorder::begin() {
+  if (!lock_) {
+    fs::create_directories(directory_);
+    lock_ = std::make_unique<DirectoryLock>(directory_);
+    check_fresh(directory_);  // again: another run may have been faster
+  }
+  fs::create_directories(directory_ / "checkpoints");
+  for (const std::string& line : history_) rounds_.push_back(from_json_line(line));
+  if (!rounds_.empty()) {
+    saved_round_ = rounds_.back().round;
+    set_aside_checkpoints(directory_ / "checkpoints", saved_round_ + 1);
+  }
+  // First: a directory whose metrics are empty is known to be a run's that did not come far.
+  metrics_ = std::make_unique<MetricsWriter>(directory_, history_);
+  write_whole_file(directory_ / "job.toml", experiment_.resolved_job);
+}
+
+void Recorder::finish_round(RoundMetrics metrics, const at::Tensor& global, const Stopwatch& stopwatch, bool is_last) {
+  const Job& job = experiment_.job;
   metrics.digest = digest(global);
-  const bool last = metrics.round == job.run.rounds;
   // After round 0 too: a run that is ended before its first round does not have to start again.
-  if (metrics.round == 0 || last || (job.checkpoint.every != 0 && metrics.round % job.checkpoint.every == 0)) {
+  if (metrics.round == 0 || is_last || (job.checkpoint.every != 0 && metrics.round % job.checkpoint.every == 0)) {
     const Stopwatch checkpoint_stopwatch;
     metrics.seconds.total = stopwatch.seconds();
-    save(metrics, experiment, global);
+    std::vector<std::string> history = history_;
+    history.push_back(to_json_line(metrics));
+    save(metrics, std::move(history), global);
     metrics.seconds.checkpoint = checkpoint_stopwatch.seconds();
   }
   metrics.seconds.total = stopwatch.seconds();
@@ -152,21 +161,24 @@ void Recorder::finish_round(RoundMetrics metrics, const Experiment& experiment, 
   rounds_.push_back(std::move(metrics));
 }
 
-void Recorder::save(const RoundMetrics& metrics, const Experiment& experiment, const at::Tensor& global) const {
-  std::vector<std::string> history = history_;
-  history.push_back(to_json_line(metrics));
+void Recorder::give_up(const at::Tensor& global) {
+  if (!rounds_.empty() && saved_round_ != rounds_.back().round) save(rounds_.back(), history_, global);
+}
+
+void Recorder::save(const RoundMetrics& metrics, std::vector<std::string> history, const at::Tensor& global) {
   const fs::path checkpoints = directory_ / "checkpoints";
   save_checkpoint(checkpoint_path(checkpoints, metrics.round), {.round = metrics.round,
                                                                 .digest = metrics.digest,
-                                                                .layout = experiment.model->layout(),
+                                                                .layout = experiment_.model->layout(),
                                                                 .parameters = global,
-                                                                .strategy_state = experiment.strategy->state(),
-                                                                .job = experiment.resolved_job,
-                                                                .dataset_digest = experiment.dataset->digest(),
-                                                                .model_digest = experiment.model->digest(),
+                                                                .strategy_state = experiment_.strategy->state(),
+                                                                .job = experiment_.resolved_job,
+                                                                .dataset_digest = experiment_.dataset->digest(),
+                                                                .model_digest = experiment_.model->digest(),
                                                                 .history = std::move(history),
-                                                                .versions = experiment.versions});
-  prune_checkpoints(checkpoints, experiment.job.checkpoint.keep);
+                                                                .versions = experiment_.versions});
+  saved_round_ = metrics.round;
+  prune_checkpoints(checkpoints, experiment_.job.checkpoint.keep, experiment_.job.checkpoint.keep_every);
 }
 
 }  // namespace fedmpi

@@ -1,50 +1,44 @@
 #pragma once
 
-#include "fedmpi/checkpoint.hpp"
+#include "directory_lock.hpp"
 #include "fedmpi/experiment.hpp"
-#include "fedmpi/export.hpp"
-#include "fedmpi/metrics.hpp"
-#include "stopwatch.hpp"
+#include "run_record.hpp"
 
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include <ATen/core/Tensor.h>
-
 namespace fedmpi {
 
-// A run's directory, kept by the server: job.toml, metrics, checkpoints, and a line a round on the terminal.
-class FEDMPI_API Recorder {
+// A run's directory: job.toml, metrics, checkpoints, and a line a round on the terminal. open() refuses a directory
+// that another run holds or that cannot be used, and
+// - for a new run, one that holds a run already, unless that was ended before its round 0 was done;
+// - to resume, one without a good checkpoint, or whose newest was made by another job (naming the keys that differ),
+//   another dataset or another model, or is past the job's last round. Other versions of libraries and plugins are
+//   logged, and checkpoints newer than it are set aside.
+class Recorder final : public RunRecord {
  public:
-  // FileError, with nothing written, when the directory cannot be used or holds a run already. One that was ended
-  // before its round 0 was done does not count.
-  static void check_fresh(const std::filesystem::path& directory);
+  Recorder(const Experiment& experiment, bool resume);
+  ~Recorder() override;
 
-  // The newest good checkpoint in the job's output directory. FileError when there is none, or when it was made by
-  // another job (naming the keys that differ), another dataset or another model, or when it is past the job's last
-  // round. Other versions of libraries and plugins are logged.
-  static Checkpoint load_for_resume(const Experiment& experiment);
-
-  // Makes the directory, unless it is there, and writes job.toml. `history`: the metrics lines of the rounds so far;
-  // checkpoints of later rounds are set aside.
-  Recorder(const Experiment& experiment, std::vector<std::string> history);
-  ~Recorder();
-
-  // Fills in the digest of `global` and the times of the checkpoint and of the whole round by `stopwatch`; saves a
-  // checkpoint when one is due; writes the metrics.
-  void finish_round(RoundMetrics metrics, const Experiment& experiment, const at::Tensor& global,
-                    const Stopwatch& stopwatch);
-
-  const std::vector<RoundMetrics>& rounds() const { return rounds_; }
+  RunStart open() override;
+  void begin() override;
+  void finish_round(RoundMetrics metrics, const at::Tensor& global, const Stopwatch& stopwatch, bool is_last) override;
+  void give_up(const at::Tensor& global) override;
+  std::string summary() const override { return rounds_table(rounds_); }
 
  private:
-  void save(const RoundMetrics& metrics, const Experiment& experiment, const at::Tensor& global) const;
+  Checkpoint load() const;
+  void save(const RoundMetrics& metrics, std::vector<std::string> history, const at::Tensor& global);
 
-  std::filesystem::path directory_;
-  std::vector<std::string> history_;
+  const Experiment& experiment_;
+  const bool resume_;
+  const std::filesystem::path directory_;
+  std::unique_ptr<DirectoryLock> lock_;
+  std::vector<std::string> history_;  // the metrics lines of the rounds so far
   std::vector<RoundMetrics> rounds_;
+  int saved_round_ = -1;  // of the newest checkpoint
   std::unique_ptr<MetricsWriter> metrics_;
 };
 

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+from launching import descendants, environment, launcher, send
+
 GUARD_SECONDS = 600
 
 
@@ -27,17 +29,10 @@ def arguments():
     return parser.parse_args()
 
 
-def environment():
-    # More ranks than cores: idle ranks must yield, and a rank per core must not be asked for.
-    return dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
-                OMPI_MCA_mpi_yield_when_idle="1")
-
-
 def command(args, ranks, threads, output, *more):
     settings = [f"run.threads={threads}"] + args.set
     flat = [word for setting in settings for word in ("--set", setting)]
-    return [args.mpirun, "-np", str(ranks), "--map-by", ":OVERSUBSCRIBE", "--bind-to", "none", args.fedmpi, "run",
-            args.job, "--output", output, *flat, *more]
+    return [*launcher(args.mpirun, ranks), args.fedmpi, "run", args.job, "--output", output, *flat, *more]
 
 
 def run(args, ranks, threads, output, *more):
@@ -60,21 +55,6 @@ def results(output):
             for line in rounds(output)]
 
 
-def descendants(pid):
-    """The processes that `pid` started, and theirs: a launcher's ranks are not in its process group."""
-    parents = {}
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/stat") as stat:
-                parents[int(entry)] = int(stat.read().rpartition(")")[2].split()[1])
-        except OSError:  # it has ended
-            continue
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
-
-
 def kill_after_first_round(args, ranks, output):
     """Whether the run was still going on when it was killed."""
     process = subprocess.Popen(command(args, ranks, 1, output), env=environment(), stdout=subprocess.DEVNULL,
@@ -84,11 +64,7 @@ def kill_after_first_round(args, ranks, output):
         if os.path.exists(os.path.join(output, "checkpoints", "round_0001.h5")):
             break
         time.sleep(0.002)
-    for pid in descendants(process.pid):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    send(signal.SIGKILL, descendants(process.pid))
     process.wait()
     return process.returncode != 0
 

@@ -58,9 +58,20 @@ TEST(Communicator, ReportsReachTheServerAllOfThem) {
     if (!world.is_server())
       for (int i = 0; i < 100; ++i) world.report(world.rank());
     std::int64_t total = 0;
-    world.await_reports([&](std::int64_t amount) { total += amount; });
+    EXPECT_FALSE(world.await_reports([&](std::int64_t amount) { total += amount; }, [] { return false; }));
     world.all_gather(std::string());  // reports of the next turn must not overtake
     EXPECT_EQ(total, world.is_server() ? 100 * world.size() * (world.size() - 1) / 2 : 0);
+  }
+}
+
+// The hosts work until somebody asks them to stop: a host, or the server.
+TEST(Communicator, OneRanksWishToStopReachesAll) {
+  Communicator& world = test_communicator();
+  for (int asking = 0; asking < world.size(); ++asking) {
+    if (world.rank() == asking && world.is_host(asking)) world.request_stop();
+    while (world.is_host(world.rank()) && (world.size() > 1 || asking != 0) && !world.stop_requested()) world.report(1);
+    EXPECT_TRUE(world.await_reports([](std::int64_t) {}, [&] { return world.rank() == asking; }));
+    EXPECT_FALSE(world.await_reports([](std::int64_t) {}, [] { return false; }));
   }
 }
 

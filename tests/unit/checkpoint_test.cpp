@@ -152,17 +152,26 @@ TEST(CheckpointDirectory, PruningKeepsTheNewest) {
   const TemporaryDirectory directory;
   for (const int round : {2, 9, 10, 11}) write_bytes(checkpoint_path(directory.path(), round), "");
   write_bytes(directory / "round_0012.h5.tmp.99", "");
-  prune_checkpoints(directory.path(), 0);
+  prune_checkpoints(directory.path(), 0, 0);
   EXPECT_FALSE(std::filesystem::exists(directory / "round_0012.h5.tmp.99"));
   EXPECT_EQ(list_checkpoints(directory.path()).size(), 4u);
   write_bytes(directory / "round_0012.h5.tmp.99", "");
-  prune_checkpoints(directory.path(), 2);
+  prune_checkpoints(directory.path(), 2, 0);
   EXPECT_EQ(list_checkpoints(directory.path()),
             (std::vector<std::filesystem::path>{checkpoint_path(directory.path(), 10),
                                                 checkpoint_path(directory.path(), 11)}));
   EXPECT_FALSE(std::filesystem::exists(directory / "round_0012.h5.tmp.99"));
-  prune_checkpoints(directory.path(), 5);
+  prune_checkpoints(directory.path(), 5, 0);
   EXPECT_EQ(list_checkpoints(directory.path()).size(), 2u);
+}
+
+TEST(CheckpointDirectory, PruningSparesEveryFewthRound) {
+  const TemporaryDirectory directory;
+  for (int round = 0; round < 9; ++round) write_bytes(checkpoint_path(directory.path(), round), "");
+  prune_checkpoints(directory.path(), 2, 3);
+  std::vector<std::filesystem::path> expected;
+  for (const int round : {0, 3, 6, 7, 8}) expected.push_back(checkpoint_path(directory.path(), round));
+  EXPECT_EQ(list_checkpoints(directory.path()), expected);
 }
 
 TEST(CheckpointDirectory, LaterRoundsAreSetAside) {

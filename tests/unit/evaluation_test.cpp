@@ -1,6 +1,6 @@
 #include "evaluation.hpp"
 
-#include "resume.hpp"
+#include "differences.hpp"
 
 #include <vector>
 

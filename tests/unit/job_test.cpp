@@ -147,6 +147,7 @@ batch_size = 3
 [checkpoint]
 every = 4
 keep = 5
+keep_every = 6
 )");
   const std::string text = resolved(job);
   const Job again = parse(text);

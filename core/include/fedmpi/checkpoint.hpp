@@ -43,8 +43,9 @@ FEDMPI_API std::vector<std::filesystem::path> list_checkpoints(const std::filesy
 // directory holds none; FileError when all are damaged.
 FEDMPI_API std::optional<Checkpoint> load_newest_checkpoint(const std::filesystem::path& directory);
 
-// Removes all but the `keep` newest (0: none of them), and what killed runs left half-written.
-FEDMPI_API void prune_checkpoints(const std::filesystem::path& directory, int keep);
+// Removes all but the `keep` newest (0: none of them) and those of every `keep_every`th round (0: no such), and what
+// killed runs left half-written.
+FEDMPI_API void prune_checkpoints(const std::filesystem::path& directory, int keep, int keep_every);
 
 // Renames those of `first_round` and later to *.h5.old: a run that goes on from an older one, because they are
 // damaged, will make them again, and pruning must not count them.

@@ -51,11 +51,15 @@ class FEDMPI_API Communicator {
   void reduce_sum(at::Tensor buffer);                             // int64; the sum on the server, elsewhere unspecified
   std::vector<std::string> all_gather(const std::string& bytes);  // one a rank, in rank order
 
-  // Between two collectives, hosts tell the server how far they are: report() any number of times, then every
-  // rank calls await_reports(), which returns at once on other ranks and on the server when every rank has. It
-  // calls `advance` for each report, and sleeps in between instead of taking a core from a host.
+  // Between two collectives, hosts tell the server how far they are, and any rank may ask all to give up their work. A
+  // host calls report() any number of times, and request_stop() when it wants that; where stop_requested() it gives up.
+  // Then every rank calls await_reports(). On the server it calls `advance` for each report, asks `wants_stop` all the
+  // time, and sleeps in between instead of taking a core from a host. It returns on every rank once all are there, and
+  // says whether anybody asked to stop.
   void report(std::int64_t amount);
-  void await_reports(const std::function<void(std::int64_t)>& advance);
+  void request_stop();
+  bool stop_requested();
+  bool await_reports(const std::function<void(std::int64_t)>& advance, const std::function<bool()>& wants_stop);
 
   // Records of every rank, in rank order.
   template <class Record>
@@ -76,10 +80,13 @@ class FEDMPI_API Communicator {
 
  private:
   struct Handle;
+  void tell_hosts(std::int64_t word);
+
   std::unique_ptr<Handle> handle_;
   int rank_ = 0;
   int size_ = 1;
   int cores_per_host_ = 1;
+  bool stop_ = false;  // asked for since the last await_reports
   std::int64_t bytes_sent_ = 0;
 };
 

@@ -9,20 +9,27 @@
 
 namespace fedmpi {
 
-enum class StartMode { fresh, resume };
+enum class RunMode { start, resume, verify };
+enum class OnSignal { abandon, finish };  // the round in which SIGINT, SIGTERM or SIGUSR1 arrives
 
 // What is asked for on the command line, the same on every rank.
 struct RunRequest {
-  std::filesystem::path job;                              // TOML file, read by rank 0 alone
-  std::vector<std::string> settings;                      // "section.key=value", in place of the file's
-  std::filesystem::path output;                           // in place of run.output, unless empty
+  std::filesystem::path job;          // TOML file, or the checkpoint to verify; read by rank 0 alone
+  std::vector<std::string> settings;  // "section.key=value", in place of the file's
+  std::filesystem::path output;       // in place of run.output, unless empty
   std::vector<std::filesystem::path> plugin_directories;  // searched before the job's
-  StartMode mode = StartMode::fresh;
+  RunMode mode = RunMode::start;
+  OnSignal on_signal = OnSignal::abandon;
+  int num_rounds = 0;       // to verify at most, 0: all
+  bool from_start = false;  // verify from round 0, even where an older checkpoint could serve
 };
 
-// Runs a job from its first round, or from its newest checkpoint, to its last: every rank calls this, and every
-// collective of a run happens in federation.cpp. Throws AgreedError on all ranks together; anything else is one rank's
+enum class RunEnd { done, stopped };  // stopped: by a signal or for lack of time; its last round is in a checkpoint
+
+// Runs a job from its first round, or from its newest checkpoint, to its last; or a checkpoint's job again up to that
+// checkpoint, comparing digests: then it writes nothing. Every rank calls this, and every collective of a run happens
+// in federation.cpp. Throws AgreedError on all ranks together; anything else is one rank's
 // own failure, after which the job must be aborted.
-FEDMPI_API void run_federation(Communicator& communicator, const RunRequest& request);
+FEDMPI_API RunEnd run_federation(Communicator& communicator, const RunRequest& request);
 
 }  // namespace fedmpi

@@ -20,7 +20,8 @@ struct RunSettings {
   std::filesystem::path output;  // default runs/<name>
   std::uint64_t seed = 0;
   int rounds = 0;
-  int threads = 0;  // per rank; 0: the cores of the node shared among its ranks
+  int threads = 0;           // per rank; 0: the cores of the node shared among its ranks
+  double max_seconds = 0.0;  // 0: no limit
   bool operator==(const RunSettings&) const = default;
 };
 
@@ -72,8 +73,9 @@ struct EvaluationSettings {
 };
 
 struct CheckpointSettings {
-  int every = 0;  // rounds; 0: only after the last
-  int keep = 0;   // newest ones kept; 0: all
+  int every = 0;       // rounds; 0: only after the last
+  int keep = 0;        // newest ones kept; 0: all
+  int keep_every = 0;  // rounds whose checkpoints are kept besides; 0: none
   bool operator==(const CheckpointSettings&) const = default;
 };
 

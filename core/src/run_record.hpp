@@ -1,0 +1,40 @@
+#pragma once
+
+#include "fedmpi/checkpoint.hpp"
+#include "fedmpi/metrics.hpp"
+#include "stopwatch.hpp"
+
+#include <optional>
+#include <string>
+
+#include <ATen/core/Tensor.h>
+
+namespace fedmpi {
+
+struct RunStart {
+  std::optional<Checkpoint> checkpoint;  // to go on from; nullopt: round 0 comes first
+  int last_round = 0;
+};
+
+// What the server keeps beside the protocol: where the rounds start, and what becomes of them. Called in this order,
+// on the server's main thread. Errors: UserError from open(), Error from the others.
+class RunRecord {
+ public:
+  virtual ~RunRecord() = default;
+
+  virtual RunStart open() = 0;  // refuses what cannot be done; writes nothing
+  virtual void begin() = 0;     // from here on it may write
+
+  // `metrics` lacks the digest of `global` and the times of the checkpoint and of the whole round by `stopwatch`.
+  // `is_last`: no other round will follow.
+  virtual void finish_round(RoundMetrics metrics, const at::Tensor& global, const Stopwatch& stopwatch,
+                            bool is_last) = 0;
+
+  // The round after the one that was finished last is given up: `global` is as that one left it.
+  virtual void give_up(const at::Tensor& global) = 0;
+
+  // What to say once all rounds are done.
+  virtual std::string summary() const = 0;
+};
+
+}  // namespace fedmpi

@@ -1,0 +1,43 @@
+#include "stop_signals.hpp"
+
+#include <array>
+#include <csignal>
+
+#include <unistd.h>
+
+namespace fedmpi {
+
+namespace {
+
+constexpr std::array watched{SIGINT, SIGTERM, SIGUSR1};
+constexpr int interrupted_status = 128 + SIGINT;  // as shells report it
+
+volatile std::sig_atomic_t raised_signal = 0;
+volatile std::sig_atomic_t interrupted = 0;
+
+extern "C" void note_signal(int number) {
+  if (number == SIGINT && interrupted != 0) _exit(interrupted_status);
+  if (number == SIGINT) interrupted = 1;
+  raised_signal = number;
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+  raised_signal = 0;
+  interrupted = 0;
+  struct sigaction action {};
+  action.sa_handler = note_signal;
+  action.sa_flags = SA_RESTART;
+  for (const int number : watched) sigaction(number, &action, nullptr);
+}
+
+StopSignals::~StopSignals() {
+  for (const int number : watched) std::signal(number, SIG_DFL);
+}
+
+bool StopSignals::raised() const noexcept {
+  return raised_signal != 0;
+}
+
+}  // namespace fedmpi

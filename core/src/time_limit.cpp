@@ -1,0 +1,32 @@
+#include "time_limit.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace fedmpi {
+
+namespace {
+
+using Clock = std::chrono::system_clock;
+
+constexpr std::chrono::seconds needed_to_end{5};  // a checkpoint, and MPI's own end
+
+Clock::duration duration_of(double seconds) {
+  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
+
+}  // namespace
+
+TimeLimit::TimeLimit(double max_seconds) : end_{Clock::time_point::max()} {
+  if (max_seconds > 0.0) end_ = Clock::now() + duration_of(max_seconds);
+  if (const char* text = std::getenv("SLURM_JOB_END_TIME")) {
+    const long long seconds = std::strtoll(text, nullptr, 10);
+    if (seconds > 0) end_ = std::min(end_, Clock::time_point(std::chrono::seconds(seconds)) - needed_to_end);
+  }
+}
+
+bool TimeLimit::leaves(double seconds) const {
+  return end_ == Clock::time_point::max() || Clock::now() + duration_of(1.1 * seconds) < end_;
+}
+
+}  // namespace fedmpi

@@ -1,0 +1,194 @@
+"""Whatever is done to a run at a random moment, it goes on to the same digests.
+
+    faults.py --fedmpi PROGRAM --mpirun MPIRUN --workdir DIR [--seed 1] [--count 5] [--only stop kill ...]
+
+Runs a small job undisturbed once, then disturbs it `count` times in each way, goes on with it on another number of ranks
+and compares every round's digest. A failure names its number: the same seed and --only and a --count past it repeat it.
+"""
+import argparse
+import json
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from launching import descendants, environment, launcher, send
+
+GUARD_SECONDS = 60
+STOPPED = 3  # the exit status of a run that was stopped in order
+JOB = """\
+[run]
+name = "faults"
+rounds = 12
+threads = 1
+[federation]
+clients = 5
+[model]
+name = "logistic"
+num_features = 400
+[data]
+name = "synthetic"
+num_features = 400
+train_examples = 10000
+test_examples = 200
+[training]
+local_epochs = 3
+batch_size = 4
+learning_rate = 0.01
+learning_rate_schedule = "linear"
+[checkpoint]
+every = 2
+"""
+
+
+class Failure(Exception):
+    pass
+
+
+class Tools:
+    def __init__(self, args):
+        self.fedmpi, self.mpirun = str(pathlib.Path(args.fedmpi).resolve()), args.mpirun
+        self.directory = args.workdir.resolve() / "faults"
+
+    def start(self, ranks, output, *arguments, **more):
+        """0 ranks: one, without a launcher."""
+        launch = launcher(self.mpirun, ranks) if ranks > 0 else []
+        command = [*launch, self.fedmpi, "run", str(self.directory / "job.toml"), "--output", output, *arguments]
+        return subprocess.Popen(command, env=environment(), cwd=self.directory, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL, **more)
+
+    def wait(self, process):
+        try:
+            return process.wait(GUARD_SECONDS)
+        except subprocess.TimeoutExpired:
+            send(signal.SIGKILL, descendants(process.pid))
+            process.wait()
+            raise Failure(f"it did not end within {GUARD_SECONDS} s") from None
+
+    def go_on(self, ranks, output):
+        """To the end: resumes where there is something to resume."""
+        resume = ["--resume"] if list((output / "checkpoints").glob("round_????.h5")) else []
+        status = self.wait(self.start(ranks, output, *resume))
+        if status != 0:
+            raise Failure(f"going on with {resume} gave exit status {status}")
+
+
+def digests(output):
+    lines = (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["digest"] for line in lines]
+
+
+def ranks_of(process, fedmpi):
+    """The processes of the program itself, in the order of their start."""
+    found = []
+    for pid in sorted(descendants(process.pid) - {process.pid}):
+        try:
+            if pathlib.Path(f"/proc/{pid}/exe").resolve() == pathlib.Path(fedmpi):
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
+def stop(tools, dice, output, seconds):
+    """A signal to the launcher or to a rank. mpirun forwards SIGUSR1; SIGTERM and SIGINT it takes for the job's end, and
+    kills the ranks a quarter of a second after it told them."""
+    number = dice.choice([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+    to_launcher = dice.random() < 0.5
+    when = dice.choice(["abandon", "finish"])
+    process = tools.start(dice.randint(1, 4), output, "--on-signal", when)
+    time.sleep(dice.uniform(0, seconds))
+    ranks = ranks_of(process, tools.fedmpi)
+    begun = (output / "checkpoints").exists() and bool(list((output / "checkpoints").glob("round_????.h5")))
+    send(number, [process.pid] if to_launcher else [dice.choice(ranks)] if ranks else [])
+    status = tools.wait(process)
+    what = f"{number.name} to {'mpirun' if to_launcher else 'a rank'}, --on-signal {when}: exit status {status}"
+    if begun and (not to_launcher or number == signal.SIGUSR1):
+        if status not in (0, STOPPED):
+            raise Failure(what)
+        left = [path.name for path in output.rglob("*") if ".tmp." in path.name]
+        if left:
+            raise Failure(f"{what}, half-written: {left}")
+    return what
+
+
+def kill(tools, dice, output, seconds):
+    """Everything at once, the launcher too."""
+    process = tools.start(dice.randint(1, 4), output)
+    time.sleep(dice.uniform(0, seconds))
+    send(signal.SIGKILL, descendants(process.pid))
+    process.wait()
+    return "killed"
+
+
+def full_disk(tools, dice, output, seconds):
+    """No file may grow beyond a random size. Without a launcher, which would not stand that itself."""
+    limit = dice.randint(0, 25_000)
+    process = tools.start(0, output, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    status = tools.wait(process)
+    if status not in (0, 1):
+        raise Failure(f"with files of at most {limit} bytes: exit status {status}")
+    return f"files of at most {limit} bytes: exit status {status}"
+
+
+def corrupt(tools, dice, output, seconds):
+    """Some bytes of the newest checkpoint change after the run was killed."""
+    kill(tools, dice, output, seconds)
+    checkpoints = sorted((output / "checkpoints").glob("round_????.h5"))
+    if len(checkpoints) < 2:
+        return "nothing to corrupt yet"
+    content = bytearray(checkpoints[-1].read_bytes())
+    for _ in range(dice.randint(1, 4)):
+        content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+    checkpoints[-1].write_bytes(content)
+    return f"changed {checkpoints[-1].name}"
+
+
+FAULTS = {fault.__name__: fault for fault in (stop, kill, full_disk, corrupt)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fedmpi", required=True)
+    parser.add_argument("--mpirun", required=True)
+    parser.add_argument("--workdir", required=True, type=pathlib.Path)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
+    args = parser.parse_args()
+    tools = Tools(args)
+    shutil.rmtree(tools.directory, ignore_errors=True)
+    tools.directory.mkdir(parents=True)
+    (tools.directory / "job.toml").write_text(JOB, encoding="utf-8")
+    started = time.time()
+    tools.go_on(3, tools.directory / "undisturbed")
+    seconds = time.time() - started
+    expected = digests(tools.directory / "undisturbed")
+    print(f"undisturbed: {len(expected) - 1} rounds in {seconds:.1f} s, {expected[-1][:12]}", flush=True)
+    failures = 0
+    for name in args.only:
+        for i in range(args.count):
+            dice = random.Random(f"{args.seed} {name} {i}")
+            output = tools.directory / f"{name}{i}"
+            what = ""
+            try:
+                what = FAULTS[name](tools, dice, output, seconds)
+                tools.go_on(dice.randint(1, 4), output)
+                if digests(output) != expected:
+                    raise Failure("other digests")
+                shutil.rmtree(output)
+            except Failure as failure:
+                failures += 1
+                print(f"{name} {i}: FAILED: {what} {failure} (left in {output})", flush=True)
+            else:
+                print(f"{name} {i}: {what}, went on to the same digests", flush=True)
+    print(f"{failures} failures")
+    sys.exit(failures != 0)
+
+
+if __name__ == "__main__":
+    main()

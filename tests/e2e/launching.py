@@ -1,0 +1,35 @@
+"""How these tests start the program under mpirun, and what they know of its processes."""
+import os
+
+
+def environment():
+    # More ranks than cores: idle ranks must yield, and a rank per core must not be asked for.
+    return dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+                OMPI_MCA_mpi_yield_when_idle="1")
+
+
+def launcher(mpirun, ranks):
+    return [mpirun, "-np", str(ranks), "--map-by", ":OVERSUBSCRIBE", "--bind-to", "none"]
+
+
+def descendants(pid):
+    """`pid`, the processes that it started, and theirs: a launcher's ranks are not in its process group."""
+    parents = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat", encoding="utf-8") as stat:
+                parents[int(entry)] = int(stat.read().rpartition(")")[2].split()[1])
+        except OSError:  # it has ended
+            continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def send(signal, pids):
+    for pid in pids:
+        try:
+            os.kill(pid, signal)
+        except ProcessLookupError:
+            continue

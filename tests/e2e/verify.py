@@ -1,0 +1,117 @@
+"""fedmpi verify: a checkpoint made on 8 ranks is reproduced on others, and what was changed since is named."""
+import argparse
+import pathlib
+import shutil
+import subprocess
+
+from launching import environment, launcher
+
+JOB = """\
+[run]
+name = "made_up"
+rounds = 3
+threads = 1
+output = "run"
+[federation]
+clients = 6
+[model]
+name = "logistic"
+[data]
+name = "synthetic"
+[training]
+batch_size = 16
+learning_rate = 0.1
+learning_rate_schedule = "linear"
+[checkpoint]
+keep = 0
+"""
+LAST = "run/checkpoints/round_0003.h5"
+
+
+class Program:
+    def __init__(self, args, directory):
+        self.fedmpi, self.mpirun, self.directory = str(pathlib.Path(args.fedmpi).resolve()), args.mpirun, directory
+
+    def __call__(self, *arguments, ranks=1, expected=0):
+        launch = [] if ranks == 1 else launcher(self.mpirun, ranks)
+        done = subprocess.run([*launch, self.fedmpi, *arguments], cwd=self.directory, env=environment(), timeout=120,
+                              text=True, capture_output=True, check=False)
+        assert done.returncode == expected, f"{arguments}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+
+def content(directory):
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(directory.rglob("*"))}
+
+
+def other_numbers_of_ranks(program):
+    for ranks in (1, 2, 3):
+        text = program("verify", LAST, ranks=ranks)
+        assert "reproduced: round 3 gives the digest" in text, text
+    assert "reproduced: rounds 0 to 3 give the digests" in program("verify", LAST, "--from-start", ranks=2)
+    text = program("verify", LAST, "--from-start", "--rounds", "2", ranks=2)
+    assert "reproduced: rounds 0 to 2 give" in text and "round 3" not in text, text
+    assert "reproduced: round 0 gives" in program("verify", "run/checkpoints/round_0000.h5")
+
+
+def alone_in_a_directory(program):
+    (program.directory / "alone").mkdir()
+    shutil.copy(program.directory / LAST, program.directory / "alone" / "final.h5")
+    assert "reproduced: rounds 0 to 3 give" in program("verify", "alone/final.h5")
+
+
+# Round 0 is before any training: only what comes after it depends on the seed.
+def another_seed(program):
+    text = program("verify", LAST, "--set", "run.seed=7", "--from-start", ranks=2, expected=1)
+    assert "is not reproduced: round 1 gives the digest" in text and "the job's run.seed" in text, text
+    assert text.count("is not reproduced") == 1, text
+
+
+def other_data(program):
+    text = program("verify", LAST, "--set", "data.noise=1.5", "--from-start", expected=1)
+    assert "the dataset's content" in text, text
+
+
+def another_plugin(program):
+    plugins = program.directory / "plugins"
+    plugins.mkdir()
+    installed = next(pathlib.Path(program.fedmpi).parents[1].glob("**/fedavg.so"))
+    shutil.copy(installed, plugins / "fedavg.so")
+    with open(plugins / "fedavg.so", "ab") as file:
+        file.write(b"\0")
+    text = program("verify", LAST, "--plugins", str(plugins), "--set", "training.learning_rate=0.2", expected=1)
+    assert "plugin.strategy (" in text and "the job's training.learning_rate" in text, text
+    assert "what differs from then: plugin.strategy (" in program("verify", LAST, "--plugins", str(plugins))
+
+
+def broken_checkpoint(program):
+    path = program.directory / "broken.h5"
+    damaged = bytearray((program.directory / LAST).read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    text = program("verify", "broken.h5", ranks=2, expected=2)
+    assert "broken.h5" in text, text
+    assert "job.toml" in program("verify", "job.toml", expected=2)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fedmpi", required=True)
+    parser.add_argument("--mpirun", required=True)
+    parser.add_argument("--workdir", required=True, type=pathlib.Path)
+    args = parser.parse_args()
+    directory = args.workdir.resolve() / "verify"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    (directory / "job.toml").write_text(JOB, encoding="utf-8")
+    program = Program(args, directory)
+    program("run", "job.toml", ranks=8)
+    run = content(directory / "run")
+    for check in (other_numbers_of_ranks, alone_in_a_directory, another_seed, other_data, another_plugin, broken_checkpoint):
+        check(program)
+        print(f"{check.__name__}: as it should be", flush=True)
+    assert content(directory / "run") == run, "verify changed the run's directory"
+
+
+if __name__ == "__main__":
+    main()
