@@ -1,20 +1,21 @@
 #include "fedmpi/communicator.hpp"
 #include "fedmpi/error.hpp"
-#include "fedmpi/log.hpp"
 #include "fedmpi/options.hpp"
+#include "launch.hpp"
 #include "plugins_command.hpp"
 #include "prepare_command.hpp"
 #include "run_command.hpp"
 #include "verify_command.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -25,18 +26,6 @@
 namespace {
 
 using namespace fedmpi;
-
-// The rank the launcher gave this process, before MPI is initialised.
-int launcher_rank() {
-  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
-    if (const char* rank = std::getenv(variable)) return std::atoi(rank);
-  return 0;
-}
-
-void complain(const std::string& message) {
-  close_log(message);
-  fmt::print(stderr, "fedmpi: {}\n", message);
-}
 
 // The exit status of work that was done, if its output arrived.
 int flush_output() {
@@ -93,11 +82,9 @@ int main(int argc, char** argv) {
     return flush_output();
   } catch (const CLI::ParseError& error) {
     if (launcher_rank() == 0) complain(fmt::format("{}: see fedmpi --help", error.what()));
+    // Whoever ends first has the launcher end the others, and rank 0 still has to say why.
+    if (launcher_rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(10));
     return 2;
-  } catch (const AgreedError& error) {
-    close_log(error.what());
-    if (launcher_rank() == 0) complain(error.what());
-    return error.is_user_error ? 2 : 1;
   } catch (const UserError& error) {
     complain(error.what());
     MpiSession::abort(2);

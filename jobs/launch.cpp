@@ -3,26 +3,35 @@
 #include "fedmpi/communicator.hpp"
 #include "fedmpi/log.hpp"
 
-#include <optional>
+#include <cstdio>
+#include <cstdlib>
+
+#include <fmt/format.h>
 
 namespace fedmpi {
 
+int launcher_rank() {
+  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
+    if (const char* rank = std::getenv(variable)) return std::atoi(rank);
+  return 0;
+}
+
+void complain(const std::string& message) {
+  close_log(message);
+  fmt::print(stderr, "fedmpi: {}\n", message);
+}
+
 int launch(const RunRequest& request, int& argc, char**& argv) {
-  std::optional<AgreedError> agreed;
-  RunEnd end = RunEnd::done;
-  {
-    const MpiSession session(argc, argv);
-    Communicator communicator(session);
-    set_log_rank(communicator.rank(), communicator.size());
-    try {
-      end = run_federation(communicator, request);
-    } catch (const AgreedError& error) {
-      // Every rank is here: MPI ends in order, and only then the error goes on its way.
-      agreed = error;
-    }
+  const MpiSession session(argc, argv);
+  Communicator communicator(session);
+  set_log_rank(communicator.rank(), communicator.size());
+  try {
+    return run_federation(communicator, request) == RunEnd::done ? 0 : stopped_status;
+  } catch (const AgreedError& error) {
+    if (communicator.is_server()) complain(error.what());
+    close_log(error.what());
+    return error.is_user_error ? 2 : 1;
   }
-  if (agreed) throw *agreed;
-  return end == RunEnd::done ? 0 : stopped_status;
 }
 
 }  // namespace fedmpi

@@ -2,13 +2,21 @@
 
 #include "fedmpi/federation.hpp"
 
+#include <string>
+
 namespace fedmpi {
 
 // The exit status of a run that was stopped by a signal or for lack of time and can be resumed.
 inline constexpr int stopped_status = 3;
 
-// Initialises MPI, runs the request on this rank and ends MPI in order, also when all ranks agreed on an error. Returns
-// the exit status.
+// The rank the launcher gave this process, before MPI is initialised.
+int launcher_rank();
+
+// One sentence for the user, and the log's last words.
+void complain(const std::string& message);
+
+// Initialises MPI, runs the request on this rank and ends MPI in order. Returns the exit status. An error that all
+// ranks agreed on is complained about once, and before any rank ends: a launcher kills the others when one fails.
 int launch(const RunRequest& request, int& argc, char**& argv);
 
 }  // namespace fedmpi

@@ -1,5 +1,8 @@
 #include "fedmpi/communicator.hpp"
 
+#include "mpi_session.hpp"
+#include "ulfm.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -25,6 +28,7 @@ constexpr std::int64_t reduce_piece = std::int64_t{1} << 17;
 
 void check(int result, const char* call) {
   if (result == MPI_SUCCESS) return;
+  if (ulfm::is_loss(result)) throw RankLost{};
   char text[MPI_MAX_ERROR_STRING] = "";
   int length = 0;
   MPI_Error_string(result, text, &length);
@@ -69,9 +73,37 @@ Communicator::Communicator(const MpiSession&) : handle_{std::make_unique<Handle>
   cores_per_host_ = cores_shared_with(handle_->comm, is_host(rank_));
 }
 
+void Communicator::revoke() {
+  ulfm::revoke(handle_->comm);
+}
+
+int Communicator::meet(int bits) {
+  return ulfm::agree(handle_->comm, bits);
+}
+
+bool Communicator::shrink() {
+  note_lost_rank();
+  MPI_Comm old = handle_->comm, smaller = ulfm::shrink(old);
+  if (smaller == MPI_COMM_NULL) throw Error("a rank was lost, and MPI could not make a communicator of the others");
+  handle_->comm = smaller;  // the old one is not freed: that would need the dead
+  FEDMPI_MPI(MPI_Comm_set_errhandler, handle_->comm, MPI_ERRORS_RETURN);
+  FEDMPI_MPI(MPI_Comm_rank, handle_->comm, &rank_);
+  FEDMPI_MPI(MPI_Comm_size, handle_->comm, &size_);
+  stop_ = false;
+  MPI_Group before = MPI_GROUP_NULL, after = MPI_GROUP_NULL;
+  FEDMPI_MPI(MPI_Comm_group, old, &before);
+  FEDMPI_MPI(MPI_Comm_group, handle_->comm, &after);
+  const int first = server;
+  int now = MPI_UNDEFINED;
+  FEDMPI_MPI(MPI_Group_translate_ranks, before, 1, &first, after, &now);
+  FEDMPI_MPI(MPI_Group_free, &before);
+  FEDMPI_MPI(MPI_Group_free, &after);
+  return now == server;
+}
+
 Communicator::~Communicator() {
   // Freeing is collective in some implementations: not while an exception of this rank alone is on its way out.
-  if (std::uncaught_exceptions() == 0) MPI_Comm_free(&handle_->comm);
+  if (std::uncaught_exceptions() == 0 && !rank_was_lost()) MPI_Comm_free(&handle_->comm);
 }
 
 void Communicator::broadcast(at::Tensor buffer) {
@@ -124,7 +156,10 @@ std::vector<std::string> Communicator::all_gather(const std::string& bytes) {
 }
 
 void Communicator::report(std::int64_t amount) {
-  if (!is_server()) FEDMPI_MPI(MPI_Send, &amount, 1, MPI_INT64_T, server, report_tag, handle_->comm);
+  if (is_server()) return;
+  const int result = MPI_Send(&amount, 1, MPI_INT64_T, server, report_tag, handle_->comm);
+  // Whoever is told of a loss here goes on with its own work; await_reports will fail.
+  if (!ulfm::is_loss(result)) check(result, "MPI_Send");
 }
 
 void Communicator::request_stop() {
@@ -135,7 +170,9 @@ void Communicator::request_stop() {
 bool Communicator::stop_requested() {
   if (stop_ || is_server()) return stop_;
   int arrived = 0;
-  FEDMPI_MPI(MPI_Iprobe, server, answer_tag, handle_->comm, &arrived, MPI_STATUS_IGNORE);
+  const int result = MPI_Iprobe(server, answer_tag, handle_->comm, &arrived, MPI_STATUS_IGNORE);
+  if (ulfm::is_loss(result)) return false;  // as in report
+  check(result, "MPI_Iprobe");
   return arrived != 0;  // it is received by await_reports
 }
 

@@ -60,25 +60,40 @@ Experiment make_experiment(Communicator& communicator, const RunRequest& request
 // Passes through Host::fit, which takes an exception of the standard for a client's failure.
 struct FitGivenUp {};
 
+// Passed to Communicator::meet: where a rank is when others are lost.
+enum Place : int { elsewhere = 0, in_rounds = 1, leaving = 2 };
+
+// The server is lost, or some ranks were not within the rounds: the run goes on from its newest checkpoint.
+struct StartOver {
+  bool ranks_are_shrunk;
+};
+
+// How far the server is in a round; what has been passed need not be done again.
+enum Phase : int { fitting, aggregated, recorded };
+
 // The protocol. Every rank makes one and calls run(): between two collectives the ranks differ in what they do, never
 // in which collective comes next.
 class Federation {
  public:
   Federation(Communicator& communicator, Experiment& experiment, const RunRequest& request);
-  RunEnd run();
+  // `begun` becomes true once the run's directory is written.
+  RunEnd run(bool& begun);
 
  private:
   void check_same_everywhere();
   void prepare();
   void begin();
-  void broadcast(at::Tensor parameters, RoundMetrics& metrics);
-  void run_round(int round);
-  std::optional<FitOutcome> fit(std::span<const std::int64_t> cohort, int round);
+  void broadcast(at::Tensor parameters);
+  void run_round();
+  void aggregate_round(const Stopwatch& stopwatch);
+  bool fit(std::span<const std::int64_t> cohort);
+  std::vector<std::int64_t> not_fitted(std::span<const std::int64_t> cohort);
+  void rejoin();
   bool stops_now() const;
-  void enforce_policy(const FitOutcome& outcome, int round) const;
-  void aggregate(std::span<const FitRecord> records, int round);
-  void evaluate(RoundMetrics& metrics);
-  void finish_round(RoundMetrics metrics, const Stopwatch& stopwatch);
+  void enforce_policy(const FitOutcome& outcome) const;
+  void aggregate(std::span<const FitRecord> records);
+  void evaluate();
+  void finish_round(const Stopwatch& stopwatch);
   void stop(int last_finished);
 
   Communicator& communicator_;
@@ -88,10 +103,14 @@ class Federation {
   const OnSignal on_signal_;
   const TimeLimit time_limit_;
   std::optional<StopSignals> signals_;  // once there is something to save
-  bool stopped_ = false;                // the same on every rank
-  double longest_round_ = 0.0;          // in seconds, of those of this process
-  std::unique_ptr<RunRecord> record_;   // on the server
-  std::optional<Checkpoint> resumed_;   // on the server, until the run goes on from it
+  int round_ = 0;
+  Phase phase_ = fitting;  // of round_, on the server
+  RoundMetrics metrics_;   // of round_
+  bool stopped_ = false;   // the same on every rank, as what follows
+  bool ranks_were_lost_ = false;
+  double longest_round_ = 0.0;         // in seconds, of those of this process
+  std::unique_ptr<RunRecord> record_;  // on the server
+  std::optional<Checkpoint> resumed_;  // on the server, until the run goes on from it
   Partition partition_;
   int first_round_ = 0;  // 0: the start of a fresh run
   int last_round_ = 0;
@@ -115,12 +134,21 @@ Federation::Federation(Communicator& communicator, Experiment& experiment, const
     record_ = std::make_unique<Recorder>(experiment, request.mode == RunMode::resume);
 }
 
-RunEnd Federation::run() {
+RunEnd Federation::run(bool& begun) {
   check_same_everywhere();
   prepare();
   try {
+    begun = true;
     begin();
-    for (int round = std::max(first_round_, 1); round <= last_round_ && !stopped_; ++round) run_round(round);
+    round_ = std::max(first_round_, 1);
+    phase_ = fitting;
+    while (round_ <= last_round_ && !stopped_) {
+      try {
+        run_round();
+      } catch (const RankLost&) {
+        rejoin();
+      }
+    }
   } catch (AgreedError& error) {
     error.is_user_error = false;  // the run's directory is written by now
     throw;
@@ -190,79 +218,127 @@ void Federation::begin() {
   if (communicator_.is_server() && experiment_.model->vocabulary_digest() != experiment_.dataset->vocabulary_digest())
     log(LogLevel::warning,
         "the model or the dataset does not say which vocabulary it has, so whether it is the same was not checked");
-  RoundMetrics metrics{.round = 0};
-  broadcast(global_, metrics);
+  metrics_ = {.round = 0};
+  broadcast(global_);
   signals_.emplace();
   if (first_round_ > last_round_) return log(LogLevel::info, "nothing to do: all rounds are done");
   if (first_round_ > 0) return log(LogLevel::info, fmt::format("resumed after round {}", first_round_ - 1));
-  evaluate(metrics);
-  finish_round(std::move(metrics), stopwatch);
+  evaluate();
+  finish_round(stopwatch);
 }
 
-void Federation::broadcast(at::Tensor parameters, RoundMetrics& metrics) {
+void Federation::broadcast(at::Tensor parameters) {
   const Stopwatch stopwatch;
   communicator_.broadcast(std::move(parameters));
-  metrics.seconds.broadcast = stopwatch.seconds();
+  metrics_.seconds.broadcast = stopwatch.seconds();
 }
 
-void Federation::run_round(int round) {
+void Federation::run_round() {
   const Stopwatch stopwatch;
+  if (phase_ == fitting) aggregate_round(stopwatch);
+  if (stopped_) return;
+  if (phase_ != recorded) {
+    broadcast(shared_);
+    if (round_ % job_.evaluation.every == 0 || round_ == last_round_) evaluate();
+    finish_round(stopwatch);
+  }
+  ++round_;
+  phase_ = fitting;
+}
+
+// Until the server has the round's parameters, or the round is given up.
+void Federation::aggregate_round(const Stopwatch& stopwatch) {
+  metrics_ = {.round = round_};
   const FederationSettings& federation = job_.federation;
   const auto cohort = sample_cohort(
       federation.clients, cohort_size(federation.clients, federation.fraction_fit, federation.min_fit_clients),
-      random_key(job_.run.seed, Purpose::sample_clients, round));
-  RoundMetrics metrics{.round = round, .clients = static_cast<std::int64_t>(cohort.size())};
+      random_key(job_.run.seed, Purpose::sample_clients, round_));
+  metrics_.clients = static_cast<std::int64_t>(cohort.size());
+  if (!fit(cohort)) return stop(round_ - 1);
 
-  const std::optional<FitOutcome> own = fit(cohort, round);
-  if (!own) return stop(round - 1);
-  auto records = communicator_.all_gather(std::span<const FitRecord>(own->records));
-  const FitOutcome outcome = merge(std::move(records), communicator_.all_gather(pack(own->failures)));
-  summarize(outcome, stopwatch.seconds(), metrics);
-  enforce_policy(outcome, round);
+  const FitOutcome& own = host_->outcome();
+  auto records = communicator_.all_gather(std::span<const FitRecord>(own.records));
+  const FitOutcome outcome = merge(std::move(records), communicator_.all_gather(pack(own.failures)));
+  summarize(outcome, stopwatch.seconds(), metrics_);
+  enforce_policy(outcome);
 
   const Stopwatch aggregate_stopwatch;
-  aggregate(outcome.records, round);
-  metrics.seconds.aggregate = aggregate_stopwatch.seconds();
-  broadcast(shared_, metrics);
-  if (round % job_.evaluation.every == 0 || round == last_round_) evaluate(metrics);
-  finish_round(std::move(metrics), stopwatch);
+  aggregate(outcome.records);
+  phase_ = aggregated;
+  metrics_.seconds.aggregate = aggregate_stopwatch.seconds();
 }
 
-// This rank's part of the cohort; nullopt on every rank when the round is given up.
-std::optional<FitOutcome> Federation::fit(std::span<const std::int64_t> cohort, int round) {
-  const auto cohort_costs = training_costs(partition_, *experiment_.dataset, cohort);
+// The living go on together where the server is.
+void Federation::rejoin() {
+  for (;;) {
+    communicator_.revoke();
+    const bool all_in_rounds = communicator_.meet(in_rounds) == in_rounds;
+    if (!all_in_rounds) throw StartOver{.ranks_are_shrunk = false};
+    const int size_before = communicator_.size();
+    if (!communicator_.shrink()) throw StartOver{.ranks_are_shrunk = true};
+    ranks_were_lost_ = true;
+    try {
+      const at::Tensor where = at::tensor({round_, static_cast<int>(phase_), stopped_ ? 1 : 0}, at::kInt);
+      communicator_.broadcast(where);
+      communicator_.broadcast(global_);  // a rank may have half of the next one
+      round_ = where[0].item<int>();
+      phase_ = static_cast<Phase>(where[1].item<int>());
+      stopped_ = where[2].item<int>() != 0;
+      if (record_)
+        log(LogLevel::warning, fmt::format("round {}: {} of {} ranks lost, the others take over their clients", round_,
+                                           size_before - communicator_.size(), size_before));
+      return;
+    } catch (const RankLost&) {
+      continue;
+    }
+  }
+}
+
+// Those of the cohort that no living rank has fitted in this round.
+std::vector<std::int64_t> Federation::not_fitted(std::span<const std::int64_t> cohort) {
+  std::vector<std::int64_t> rest(cohort.begin(), cohort.end()), fitted;
+  if (!ranks_were_lost_) return rest;
+  for (const FitRecord& record : host_->outcome().records) fitted.push_back(record.client);
+  for (const ClientFailure& failure : host_->outcome().failures) fitted.push_back(failure.client);
+  fitted = communicator_.all_gather(std::span<const std::int64_t>(fitted));
+  std::erase_if(rest, [&](std::int64_t client) { return std::ranges::count(fitted, client) != 0; });
+  return rest;
+}
+
+// This rank's part of the cohort. False on every rank when the round is given up.
+bool Federation::fit(std::span<const std::int64_t> cohort) {
+  const bool hosts = communicator_.is_host(communicator_.rank());
+  // Only what a host has fitted before ranks were lost is kept; the server's sum may have been reduced into.
+  if (host_->round() != round_ || host_->outcome().records.empty())
+    host_->begin_round(round_, static_cast<int>(cohort.size()));
+  const std::vector<std::int64_t> rest = not_fitted(cohort);
+  const auto costs = training_costs(partition_, *experiment_.dataset, rest);
   std::int64_t total = 0;
-  for (const std::int64_t cost : cohort_costs) total += cost * job_.training.local_epochs;
-  Progress progress(fmt::format("round {}/{}: fit", round, job_.run.rounds), total, "tokens",
+  for (const std::int64_t cost : costs) total += cost * job_.training.local_epochs;
+  Progress progress(fmt::format("round {}/{}: fit", round_, job_.run.rounds), total, "tokens",
                     communicator_.is_server());
-  FitOutcome own;
-  if (communicator_.is_host(communicator_.rank())) {
+  const auto advance = [&](std::int64_t tokens) { progress.advance(tokens); };
+  if (hosts) {
     const int first_host = communicator_.size() == 1 ? 0 : 1;
-    const auto schedule = longest_first(cohort_costs, static_cast<std::size_t>(communicator_.size() - first_host));
+    const auto schedule = longest_first(costs, static_cast<std::size_t>(communicator_.size() - first_host));
     std::vector<std::int64_t> clients;
     for (const std::size_t piece : schedule[static_cast<std::size_t>(communicator_.rank() - first_host)])
-      clients.push_back(cohort[piece]);
-    const auto advance = [&](std::int64_t tokens) {
-      communicator_.report(tokens);
-      progress.advance(tokens);
-      if (stops_now()) communicator_.request_stop();
-      if (communicator_.stop_requested()) throw FitGivenUp{};
-    };
+      clients.push_back(rest[piece]);
     try {
-      own = host_->fit(clients, static_cast<int>(cohort.size()), round, global_, advance);
+      host_->fit(clients, global_, [&](std::int64_t tokens) {
+        communicator_.report(tokens);
+        advance(tokens);
+        if (stops_now()) communicator_.request_stop();
+        if (communicator_.stop_requested()) throw FitGivenUp{};
+      });
     } catch (const FitGivenUp&) {
     }
-  } else {
-    host_->sum().clear(static_cast<std::int64_t>(cohort.size()));
   }
-  const bool given_up = communicator_.await_reports([&](std::int64_t tokens) { progress.advance(tokens); },
-                                                    [&] {
-                                                      // At once: a launcher that ends its ranks waits for nobody.
-                                                      if (stops_now()) record_->give_up(global_);
-                                                      return stops_now();
-                                                    });
-  if (given_up) return std::nullopt;
-  return own;
+  return !communicator_.await_reports(advance, [&] {
+    // At once: a launcher that ends its ranks waits for nobody.
+    if (stops_now()) record_->give_up(global_);
+    return stops_now();
+  });
 }
 
 // Whether this rank wants the round to be given up.
@@ -281,36 +357,37 @@ void Federation::stop(int last_finished) {
                   last_finished, last_round_, verifies_ ? "" : ": go on with --resume"));
 }
 
-void Federation::enforce_policy(const FitOutcome& outcome, int round) const {
+void Federation::enforce_policy(const FitOutcome& outcome) const {
   if (outcome.failures.empty()) return;
   const ClientFailure& first = outcome.failures.front();
   if (job_.federation.on_client_failure == FailurePolicy::abort)
-    throw AgreedError(fmt::format("round {}: client {} failed: {}", round, first.client, first.message), false);
+    throw AgreedError(fmt::format("round {}: client {} failed: {}", round_, first.client, first.message), false);
   if (communicator_.is_server())
     for (const ClientFailure& failure : outcome.failures)
-      log(LogLevel::warning, fmt::format("round {}: client {} is dropped: {}", round, failure.client, failure.message));
+      log(LogLevel::warning,
+          fmt::format("round {}: client {} is dropped: {}", round_, failure.client, failure.message));
   if (static_cast<int>(outcome.records.size()) < job_.federation.min_fit_clients)
     throw AgreedError(
         fmt::format("round {}: {} clients succeeded, but federation.min_fit_clients is {}; client {} "
                     "failed first: {}",
-                    round, outcome.records.size(), job_.federation.min_fit_clients, first.client, first.message),
+                    round_, outcome.records.size(), job_.federation.min_fit_clients, first.client, first.message),
         false);
 }
 
-void Federation::aggregate(std::span<const FitRecord> records, int round) {
+void Federation::aggregate(std::span<const FitRecord> records) {
   double total_weight = 0.0;
   for (const FitRecord& record : records) total_weight += record.weight;
   if (total_weight == 0.0) {
     if (communicator_.is_server())
-      log(LogLevel::warning, fmt::format("round {}: no client counts, the parameters stay as they are", round));
+      log(LogLevel::warning, fmt::format("round {}: no client counts, the parameters stay as they are", round_));
     return;
   }
   communicator_.reduce_sum(host_->sum().sum());
   if (communicator_.is_server())
-    experiment_.strategy->aggregate(shared_, host_->sum().mean(total_weight), records, round);
+    experiment_.strategy->aggregate(shared_, host_->sum().mean(total_weight), records, round_);
 }
 
-void Federation::evaluate(RoundMetrics& metrics) {
+void Federation::evaluate() {
   if (verifies_) return;  // it changes no digest
   const Stopwatch stopwatch;
   const FederationSettings& federation = job_.federation;
@@ -319,7 +396,7 @@ void Federation::evaluate(RoundMetrics& metrics) {
   if (!partition_.test.empty()) {
     const int size = cohort_size(federation.clients, federation.fraction_evaluate, federation.min_evaluate_clients);
     // Part 1 of the round's key: part 0 would be the fit cohort again.
-    const RandomKey key = derive(random_key(job_.run.seed, Purpose::sample_clients, metrics.round), 1);
+    const RandomKey key = derive(random_key(job_.run.seed, Purpose::sample_clients, metrics_.round), 1);
     for (const std::int64_t client : sample_cohort(federation.clients, size, key))
       append_blocks(blocks, dataset, partition_.test[static_cast<std::size_t>(client)], job_.evaluation.batch_size,
                     false);
@@ -339,43 +416,74 @@ void Federation::evaluate(RoundMetrics& metrics) {
         [&] { own = host_->evaluate(blocks, schedule[static_cast<std::size_t>(communicator_.rank())], global_); });
   const Scores scores = combine(blocks, communicator_.all_gather(std::span<const BlockResult>(own)));
   if (scores.federated) {
-    metrics.evaluate_loss = scores.federated->loss;
-    metrics.evaluate_accuracy = scores.federated->accuracy;
+    metrics_.evaluate_loss = scores.federated->loss;
+    metrics_.evaluate_accuracy = scores.federated->accuracy;
   }
   if (scores.central) {
-    metrics.central_loss = scores.central->loss;
-    metrics.central_accuracy = scores.central->accuracy;
+    metrics_.central_loss = scores.central->loss;
+    metrics_.central_accuracy = scores.central->accuracy;
   }
-  metrics.seconds.evaluate = stopwatch.seconds();
+  metrics_.seconds.evaluate = stopwatch.seconds();
 }
 
-void Federation::finish_round(RoundMetrics metrics, const Stopwatch& stopwatch) {
+void Federation::finish_round(const Stopwatch& stopwatch) {
   struct State {
     std::int64_t bytes_sent, peak_rss_bytes;
     std::int64_t wants_to_stop;
   };
-  const int round = metrics.round;
+  const int round = metrics_.round;
   if (round > 0) longest_round_ = std::max(longest_round_, stopwatch.seconds());
   const bool wants_to_stop = signals_->raised() || (record_ && !time_limit_.leaves(longest_round_));
   const State state{communicator_.bytes_sent() - bytes_before_, peak_rss_bytes(), wants_to_stop ? 1 : 0};
   bytes_before_ = communicator_.bytes_sent();
   bool ends = round == last_round_;
   for (const State& one : communicator_.all_gather(std::span<const State>(&state, 1))) {
-    metrics.bytes_sent += one.bytes_sent;
-    metrics.peak_rss_bytes = std::max(metrics.peak_rss_bytes, one.peak_rss_bytes);
+    metrics_.bytes_sent += one.bytes_sent;
+    metrics_.peak_rss_bytes = std::max(metrics_.peak_rss_bytes, one.peak_rss_bytes);
     ends = ends || one.wants_to_stop != 0;
   }
   agree(communicator_, [&] {
-    if (record_) record_->finish_round(std::move(metrics), global_, stopwatch, ends);
+    if (record_) record_->finish_round(metrics_, global_, stopwatch, ends);
+    phase_ = recorded;
   });
   if (ends && round < last_round_) stop(round);
 }
 
 }  // namespace
 
-RunEnd run_federation(Communicator& communicator, const RunRequest& request) {
-  Experiment experiment = make_experiment(communicator, request);
-  return Federation(communicator, experiment, request).run();
+RunEnd run_federation(Communicator& communicator, RunRequest request) {
+  for (;;) {
+    bool begun = false;
+    std::filesystem::path output;
+    try {
+      std::optional<AgreedError> error;
+      RunEnd end = RunEnd::done;
+      try {
+        Experiment experiment = make_experiment(communicator, request);
+        output = experiment.job.run.output;
+        end = Federation(communicator, experiment, request).run(begun);
+      } catch (const AgreedError& agreed) {
+        error = agreed;
+      }
+      // Some may have lost a rank in the very last collective.
+      if (communicator.meet(leaving) == leaving) {
+        if (error) throw *error;
+        return end;
+      }
+      communicator.shrink();
+    } catch (const RankLost&) {
+      communicator.revoke();
+      communicator.meet(elsewhere);
+      communicator.shrink();
+    } catch (const StartOver& how) {
+      if (!how.ranks_are_shrunk) communicator.shrink();
+    }
+    set_log_rank(communicator.rank(), communicator.size());
+    if (communicator.is_server())
+      log(LogLevel::warning, fmt::format("ranks were lost: {} go on from the newest checkpoint", communicator.size()));
+    const bool can_resume = begun && !list_checkpoints(output / "checkpoints").empty();
+    if (request.mode == RunMode::start && can_resume) request.mode = RunMode::resume;
+  }
 }
 
 }  // namespace fedmpi

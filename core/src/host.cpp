@@ -10,21 +10,24 @@ Host::Host(Experiment& experiment, const Partition& partition)
       trainer_{experiment.job, *experiment.model, *experiment.dataset, *experiment.strategy},
       sum_{experiment.model->layout().shared_size()} {}
 
-FitOutcome Host::fit(std::span<const std::int64_t> clients, int cohort_size, int round, const at::Tensor& global,
-                     const std::function<void(std::int64_t)>& advance) {
-  FitOutcome outcome;
+void Host::begin_round(int round, int cohort_size) {
+  round_ = round;
+  outcome_ = {};
   sum_.clear(cohort_size);
+}
+
+void Host::fit(std::span<const std::int64_t> clients, const at::Tensor& global,
+               const std::function<void(std::int64_t)>& advance) {
   for (const std::int64_t client : clients) {
     try {
       const auto& examples = partition_.train[static_cast<std::size_t>(client)];
-      const FitRecord record = trainer_.fit(client, examples, round, global, advance);
+      const FitRecord record = trainer_.fit(client, examples, round_, global, advance);
       sum_.add(trainer_.update(), record.weight);
-      outcome.records.push_back(record);
+      outcome_.records.push_back(record);
     } catch (const std::exception& error) {
-      outcome.failures.push_back({client, one_line(error)});
+      outcome_.failures.push_back({client, one_line(error)});
     }
   }
-  return outcome;
 }
 
 std::vector<BlockResult> Host::evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> chosen,

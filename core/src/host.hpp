@@ -23,12 +23,17 @@ class FEDMPI_API Host {
  public:
   Host(Experiment& experiment, const Partition& partition);
 
-  // A client that throws is reported as a failure and leaves no trace in the sum. `cohort_size` bounds the number of
-  // contributions over all ranks; `advance` is called with the tokens of each step.
-  FitOutcome fit(std::span<const std::int64_t> clients, int cohort_size, int round, const at::Tensor& global,
-                 const std::function<void(std::int64_t)>& advance);
+  // Nobody has been fitted, the sum is zero. `cohort_size` bounds the number of contributions over all ranks.
+  void begin_round(int round, int cohort_size);
+  int round() const { return round_; }  // -1: none yet
 
-  // sum of weight * update over the clients of the last fit, on this rank; see FixedPointSum.
+  // Fits clients in this round, after those that were before. One that throws an exception of the standard is noted as
+  // a failure and leaves no trace in the sum. `advance` is called with the tokens of each step.
+  void fit(std::span<const std::int64_t> clients, const at::Tensor& global,
+           const std::function<void(std::int64_t)>& advance);
+
+  // Of this round's fits on this rank: who, and the sum of weight * update; see FixedPointSum.
+  const FitOutcome& outcome() const { return outcome_; }
   FixedPointSum& sum() { return sum_; }
 
   std::vector<BlockResult> evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> chosen,
@@ -38,6 +43,8 @@ class FEDMPI_API Host {
   Experiment& experiment_;
   const Partition& partition_;
   ClientTrainer trainer_;
+  int round_ = -1;
+  FitOutcome outcome_;
   FixedPointSum sum_;
 };
 

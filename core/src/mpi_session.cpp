@@ -1,4 +1,7 @@
+#include "mpi_session.hpp"
+
 #include "fedmpi/communicator.hpp"
+#include "ulfm.hpp"
 
 #include <cstdlib>
 #include <exception>
@@ -7,7 +10,22 @@
 
 namespace fedmpi {
 
+namespace {
+
+bool lost = false;
+
+}  // namespace
+
+void note_lost_rank() {
+  lost = true;
+}
+bool rank_was_lost() {
+  return lost;
+}
+
 MpiSession::MpiSession(int& argc, char**& argv) {
+  // Open MPI's transfers over TCP by put and get crash or hang when the other side dies; the user may know better.
+  if (ulfm::is_on()) ::setenv("OMPI_MCA_btl_tcp_flags", "1", 0);
   int provided = 0;
   if (MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
     throw Error("MPI could not be initialised: is the program started by the mpirun of the MPI it was built with?");
@@ -15,7 +33,7 @@ MpiSession::MpiSession(int& argc, char**& argv) {
 }
 
 MpiSession::~MpiSession() {
-  if (std::uncaught_exceptions() == 0) MPI_Finalize();
+  if (std::uncaught_exceptions() == 0 && !lost) MPI_Finalize();
 }
 
 void MpiSession::abort(int status) noexcept {

@@ -52,11 +52,13 @@ class Failure(Exception):
 class Tools:
     def __init__(self, args):
         self.fedmpi, self.mpirun = str(pathlib.Path(args.fedmpi).resolve()), args.mpirun
+        self.tcp_share = args.tcp_share
+        self.expected = []
         self.directory = args.workdir.resolve() / "faults"
 
-    def start(self, ranks, output, *arguments, **more):
+    def start(self, ranks, output, *arguments, launcher_options=(), **more):
         """0 ranks: one, without a launcher."""
-        launch = launcher(self.mpirun, ranks) if ranks > 0 else []
+        launch = [*launcher(self.mpirun, ranks), *launcher_options] if ranks > 0 else []
         command = [*launch, self.fedmpi, "run", str(self.directory / "job.toml"), "--output", output, *arguments]
         return subprocess.Popen(command, env=environment(), cwd=self.directory, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL, **more)
@@ -83,13 +85,14 @@ def digests(output):
 
 
 def ranks_of(process, fedmpi):
-    """The processes of the program itself, in the order of their start."""
-    found = []
-    for pid in sorted(descendants(process.pid) - {process.pid}):
+    """The processes of the program itself, by their ranks."""
+    found = {}
+    for pid in descendants(process.pid) - {process.pid}:
         try:
             if pathlib.Path(f"/proc/{pid}/exe").resolve() == pathlib.Path(fedmpi):
-                found.append(pid)
-        except OSError:
+                variables = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                found[int(dict(variable.partition(b"=")[::2] for variable in variables if variable)[b"OMPI_COMM_WORLD_RANK"])] = pid
+        except (OSError, KeyError):
             continue
     return found
 
@@ -104,7 +107,7 @@ def stop(tools, dice, output, seconds):
     time.sleep(dice.uniform(0, seconds))
     ranks = ranks_of(process, tools.fedmpi)
     begun = (output / "checkpoints").exists() and bool(list((output / "checkpoints").glob("round_????.h5")))
-    send(number, [process.pid] if to_launcher else [dice.choice(ranks)] if ranks else [])
+    send(number, [process.pid] if to_launcher else [dice.choice(list(ranks.values()))] if ranks else [])
     status = tools.wait(process)
     what = f"{number.name} to {'mpirun' if to_launcher else 'a rank'}, --on-signal {when}: exit status {status}"
     if begun and (not to_launcher or number == signal.SIGUSR1):
@@ -148,7 +151,39 @@ def corrupt(tools, dice, output, seconds):
     return f"changed {checkpoints[-1].name}"
 
 
-FAULTS = {fault.__name__: fault for fault in (stop, kill, full_disk, corrupt)}
+def lose(tools, dice, output, seconds, victims):
+    """Ranks are killed, and the others go on to the end without being started again."""
+    transport = ["--mca", "btl", "self,tcp"] if dice.random() < tools.tcp_share else []
+    process = tools.start(4, output, launcher_options=["--with-ft", "ulfm", *transport])
+    # Before the run has begun MPI itself may still be starting, and cannot do without anybody.
+    while not (output / "metrics.jsonl").exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(dice.uniform(0, seconds))
+    ranks = ranks_of(process, tools.fedmpi)
+    send(signal.SIGKILL, [ranks[victim] for victim in victims if victim in ranks])
+    status = tools.wait(process)
+    what = f"killed rank {' and '.join(map(str, victims))}{' over TCP' if transport else ''}"
+    if status != 0:
+        raise Failure(f"{what}: exit status {status}")
+    if digests(output) != tools.expected:
+        raise Failure(f"{what}: other digests")
+    return what
+
+
+def lose_a_host(tools, dice, output, seconds):
+    return lose(tools, dice, output, seconds, [dice.randint(1, 3)])
+
+
+def lose_two_hosts(tools, dice, output, seconds):
+    return lose(tools, dice, output, seconds, dice.sample([1, 2, 3], 2))
+
+
+def lose_the_server(tools, dice, output, seconds):
+    return lose(tools, dice, output, seconds, [0])
+
+
+FAULTS = {fault.__name__: fault
+          for fault in (stop, kill, full_disk, corrupt, lose_a_host, lose_two_hosts, lose_the_server)}
 
 
 def main():
@@ -158,6 +193,7 @@ def main():
     parser.add_argument("--workdir", required=True, type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=5)
+    parser.add_argument("--tcp-share", type=float, default=0.2, help="of the runs that lose ranks, over TCP")
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
     args = parser.parse_args()
     tools = Tools(args)
@@ -167,8 +203,8 @@ def main():
     started = time.time()
     tools.go_on(3, tools.directory / "undisturbed")
     seconds = time.time() - started
-    expected = digests(tools.directory / "undisturbed")
-    print(f"undisturbed: {len(expected) - 1} rounds in {seconds:.1f} s, {expected[-1][:12]}", flush=True)
+    tools.expected = digests(tools.directory / "undisturbed")
+    print(f"undisturbed: {len(tools.expected) - 1} rounds in {seconds:.1f} s, {tools.expected[-1][:12]}", flush=True)
     failures = 0
     for name in args.only:
         for i in range(args.count):
@@ -178,7 +214,7 @@ def main():
             try:
                 what = FAULTS[name](tools, dice, output, seconds)
                 tools.go_on(dice.randint(1, 4), output)
-                if digests(output) != expected:
+                if digests(output) != tools.expected:
                     raise Failure("other digests")
                 shutil.rmtree(output)
             except Failure as failure:

@@ -69,7 +69,10 @@ TEST(Round, FedAvgIsTheExampleWeightedMeanComputedByHand) {
   const at::Tensor global = at::arange(experiment.model->layout().size(), at::kFloat).sin().mul(0.1);
   Host host(experiment, partition);
   const std::vector<std::int64_t> clients{0, 1, 2, 3};
-  const FitOutcome outcome = host.fit(clients, 4, 1, global, ignore);
+  host.begin_round(1, 4);
+  host.fit(std::span(clients).first(3), global, ignore);
+  host.fit(std::span(clients).last(1), global, ignore);
+  const FitOutcome& outcome = host.outcome();
   ASSERT_EQ(outcome.records.size(), 4U);
   ASSERT_TRUE(outcome.failures.empty());
 
@@ -112,14 +115,17 @@ TEST(Round, AFailingClientLeavesNoTrace) {
   const Partition partition = make_partition(experiment.job, *experiment.dataset);
   const at::Tensor global = at::zeros({experiment.model->layout().size()});
   Host host(experiment, partition);
-  host.fit(std::vector<std::int64_t>{0}, 2, 1, global, ignore);
+  host.begin_round(1, 2);
+  host.fit(std::vector<std::int64_t>{0}, global, ignore);
   const at::Tensor only_first = host.sum().sum().clone();
 
   Experiment broken = make_experiment();
   Partition with_gap = partition;
   with_gap.train[1] = {9999};  // no such example
   Host other(broken, with_gap);
-  const FitOutcome outcome = other.fit(std::vector<std::int64_t>{1, 0}, 2, 1, global, ignore);
+  other.begin_round(1, 2);
+  other.fit(std::vector<std::int64_t>{1, 0}, global, ignore);
+  const FitOutcome& outcome = other.outcome();
   ASSERT_EQ(outcome.failures.size(), 1U);
   EXPECT_EQ(outcome.failures[0].client, 1);
   EXPECT_TRUE(at::equal(only_first, other.sum().sum()));
@@ -130,7 +136,9 @@ TEST(Round, AnExplodingLossIsAFailure) {
   const Partition partition = make_partition(experiment.job, *experiment.dataset);
   Host host(experiment, partition);
   const at::Tensor global = at::zeros({experiment.model->layout().size()});
-  const FitOutcome outcome = host.fit(std::vector<std::int64_t>{0}, 1, 1, global, ignore);
+  host.begin_round(1, 1);
+  host.fit(std::vector<std::int64_t>{0}, global, ignore);
+  const FitOutcome& outcome = host.outcome();
   ASSERT_EQ(outcome.failures.size(), 1U);
   EXPECT_NE(outcome.failures[0].message.find("the loss is not finite"), std::string::npos);
 }

@@ -15,8 +15,8 @@
 
 namespace fedmpi {
 
-// Initialises MPI and finalises it, unless an exception is on its way out: the other ranks may then be inside
-// other calls, and MPI_Finalize would wait for them. One in a process, in main.
+// Initialises MPI and finalises it, unless an exception is on its way out or a rank was lost: MPI_Finalize could then
+// wait for ever. One in a process, in main.
 class FEDMPI_API MpiSession {
  public:
   MpiSession(int& argc, char**& argv);
@@ -28,9 +28,13 @@ class FEDMPI_API MpiSession {
   [[noreturn]] static void abort(int status) noexcept;
 };
 
+// Thrown by collectives when a rank has died and MPI can go on without it (Open MPI under `mpirun --with-ft ulfm`). Not
+// an exception of the standard, so that nobody takes it for an error of their own.
+struct RankLost {};
+
 // Collectives over all ranks of the job, on its own duplicate of MPI_COMM_WORLD. Main thread only. Every rank
 // must call every function in the same order: only federation.cpp does. Tensors are 1-D, contiguous, on the CPU;
-// dtype and length must be the same on all ranks. Errors: Error naming the MPI call.
+// dtype and length must be the same on all ranks. Errors: Error naming the MPI call, and RankLost.
 class FEDMPI_API Communicator {
  public:
   explicit Communicator(const MpiSession&);
@@ -74,6 +78,14 @@ class FEDMPI_API Communicator {
     }
     return all;
   }
+
+  // What to do about RankLost: revoke(), so that every other rank gets it too; then all that are alive call meet(),
+  // which works whatever has failed and gives the bitwise and of all `bits`; then shrink(), which leaves the dead out,
+  // renumbers the ranks in their old order and says whether rank 0 is still the same process. A rank about to leave the
+  // job calls meet() as well: somebody may still need it.
+  void revoke();
+  int meet(int bits);
+  bool shrink();
 
   // Bytes this rank has handed to collectives as payload, for the metrics.
   std::int64_t bytes_sent() const noexcept { return bytes_sent_; }
