@@ -19,6 +19,7 @@ using Json = nlohmann::ordered_json;
 struct PluginsArguments {
   std::string directory;
   bool json = false;
+  bool trust = false;
 };
 
 const char* short_type(OptionType type) {
@@ -90,7 +91,8 @@ std::vector<std::filesystem::path> directories(const PluginsArguments& arguments
 
 void list(const PluginsArguments& arguments) {
   std::vector<std::string> problems;
-  const std::vector<Plugin> plugins = list_plugins(directories(arguments), problems);
+  const std::vector<Plugin> plugins =
+      list_plugins(directories(arguments), problems, arguments.trust ? PluginTrust::any : PluginTrust::own);
   if (arguments.json) {
     Json json{{"plugins", Json::array()}, {"problems", problems}};
     for (const Plugin& plugin : plugins) json["plugins"].push_back(plugin_json(plugin));
@@ -109,8 +111,10 @@ void add_plugins_command(CLI::App& program) {
       program.add_subcommand("plugins", "what is installed, where, which version, which options it takes");
   command->add_option("directory")->description("only the plugins in this directory");
   command->add_flag("--json")->description("as JSON");
+  command->add_flag("--trust-plugins")->description("also those that other users could change");
   command->callback([command] {
-    PluginsArguments arguments{.directory = "", .json = command->count("--json") > 0};
+    PluginsArguments arguments{
+        .directory = "", .json = command->count("--json") > 0, .trust = command->count("--trust-plugins") > 0};
     if (command->count("directory") > 0) arguments.directory = (*command)["directory"]->as<std::string>();
     list(arguments);
   });

@@ -13,6 +13,7 @@
 #include <ATen/ATen.h>
 #include <mpi.h>
 #include <sched.h>
+#include <unistd.h>
 
 namespace fedmpi {
 
@@ -37,26 +38,22 @@ void check(int result, const char* call) {
 
 #define FEDMPI_MPI(function, ...) check(function(__VA_ARGS__), #function)
 
-int cores_shared_with(MPI_Comm world, bool host) {
-  struct Place {
-    cpu_set_t cores;
-    int host;
-  };
-  Place mine{};
-  CPU_ZERO(&mine.cores);
-  sched_getaffinity(0, sizeof mine.cores, &mine.cores);
-  mine.host = host ? 1 : 0;
+struct Place {
+  cpu_set_t cores;
+  int is_host;
+  int pid;
+};
+
+// Of the ranks on this node, this one among them.
+std::vector<Place> places_on_node(MPI_Comm world, const Place& own) {
   MPI_Comm node = MPI_COMM_NULL;
   FEDMPI_MPI(MPI_Comm_split_type, world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
   int size = 0;
   FEDMPI_MPI(MPI_Comm_size, node, &size);
   std::vector<Place> places(static_cast<std::size_t>(size));
-  FEDMPI_MPI(MPI_Allgather, &mine, sizeof mine, MPI_BYTE, places.data(), sizeof mine, MPI_BYTE, node);
+  FEDMPI_MPI(MPI_Allgather, &own, sizeof own, MPI_BYTE, places.data(), sizeof own, MPI_BYTE, node);
   FEDMPI_MPI(MPI_Comm_free, &node);
-  const auto sharing = std::count_if(places.begin(), places.end(), [&](const Place& place) {
-    return place.host != 0 && CPU_EQUAL(&place.cores, &mine.cores) != 0;
-  });
-  return std::max(1, CPU_COUNT(&mine.cores) / std::max(1, static_cast<int>(sharing)));
+  return places;
 }
 
 }  // namespace
@@ -70,7 +67,14 @@ Communicator::Communicator(const MpiSession&) : handle_{std::make_unique<Handle>
   FEDMPI_MPI(MPI_Comm_set_errhandler, handle_->comm, MPI_ERRORS_RETURN);
   FEDMPI_MPI(MPI_Comm_rank, handle_->comm, &rank_);
   FEDMPI_MPI(MPI_Comm_size, handle_->comm, &size_);
-  cores_per_host_ = cores_shared_with(handle_->comm, is_host(rank_));
+  Place own{.cores = {}, .is_host = is_host(rank_) ? 1 : 0, .pid = ::getpid()};
+  sched_getaffinity(0, sizeof own.cores, &own.cores);
+  int sharing = 0;
+  for (const Place& place : places_on_node(handle_->comm, own)) {
+    if (place.is_host != 0 && CPU_EQUAL(&place.cores, &own.cores) != 0) ++sharing;
+    if (place.pid != own.pid) neighbours_.push_back(place.pid);
+  }
+  cores_per_host_ = std::max(1, CPU_COUNT(&own.cores) / std::max(1, sharing));
 }
 
 void Communicator::revoke() {

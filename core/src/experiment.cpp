@@ -40,7 +40,8 @@ Experiment load_experiment(Job job) {
   const auto search_path = plugin_search_path(experiment.job.plugin_directories);
   const auto choose = [&]<class Interface>(std::unique_ptr<Interface>& object, const PluginChoice& choice,
                                            const char* section) {
-    const Plugin plugin = load_plugin(Interface::plugin_kind, choice.name, search_path);
+    const Plugin plugin = load_plugin(Interface::plugin_kind, choice.name, search_path,
+                                      experiment.job.trust_plugins ? PluginTrust::any : PluginTrust::own);
     Options options = plugin_options(choice, plugin.options(), section, experiment.job);
     object = make<Interface>(plugin, options);
     experiment.versions[std::string("plugin.") + Interface::plugin_kind] = plugin.digest;

@@ -8,6 +8,7 @@
 #include "fedmpi/progress.hpp"
 #include "host.hpp"
 #include "outcome.hpp"
+#include "peer_watch.hpp"
 #include "recorder.hpp"
 #include "schedule.hpp"
 #include "stop_signals.hpp"
@@ -52,6 +53,7 @@ Experiment make_experiment(Communicator& communicator, const RunRequest& request
     if (!request.output.empty()) job.run.output = request.output;
     job.plugin_directories.insert(job.plugin_directories.begin(), request.plugin_directories.begin(),
                                   request.plugin_directories.end());
+    job.trust_plugins = request.trust_plugins;
     experiment = load_experiment(std::move(job));
   });
   return experiment;
@@ -103,6 +105,7 @@ class Federation {
   const OnSignal on_signal_;
   const TimeLimit time_limit_;
   std::optional<StopSignals> signals_;  // once there is something to save
+  std::optional<PeerWatch> peer_watch_;
   int round_ = 0;
   Phase phase_ = fitting;  // of round_, on the server
   RoundMetrics metrics_;   // of round_
@@ -221,6 +224,8 @@ void Federation::begin() {
   metrics_ = {.round = 0};
   broadcast(global_);
   signals_.emplace();
+  if (job_.federation.frozen_rank_seconds > 0.0)
+    peer_watch_.emplace(communicator_.neighbours(), job_.federation.frozen_rank_seconds);
   if (first_round_ > last_round_) return log(LogLevel::info, "nothing to do: all rounds are done");
   if (first_round_ > 0) return log(LogLevel::info, fmt::format("resumed after round {}", first_round_ - 1));
   evaluate();
@@ -294,10 +299,11 @@ void Federation::rejoin() {
   }
 }
 
-// Those of the cohort that no living rank has fitted in this round.
+// Those of the cohort that no living rank has fitted in this round, without those known to fail.
 std::vector<std::int64_t> Federation::not_fitted(std::span<const std::int64_t> cohort) {
   std::vector<std::int64_t> rest(cohort.begin(), cohort.end()), fitted;
-  if (!ranks_were_lost_) return rest;
+  if (record_) fitted = record_->left_out(round_);
+  if (!ranks_were_lost_ && !verifies_) return rest;
   for (const FitRecord& record : host_->outcome().records) fitted.push_back(record.client);
   for (const ClientFailure& failure : host_->outcome().failures) fitted.push_back(failure.client);
   fitted = communicator_.all_gather(std::span<const std::int64_t>(fitted));
@@ -324,8 +330,13 @@ bool Federation::fit(std::span<const std::int64_t> cohort) {
     std::vector<std::int64_t> clients;
     for (const std::size_t piece : schedule[static_cast<std::size_t>(communicator_.rank() - first_host)])
       clients.push_back(rest[piece]);
+    const Stopwatch stopwatch;
+    const double deadline = job_.federation.round_deadline_seconds;
     try {
       host_->fit(clients, global_, [&](std::int64_t tokens) {
+        // Host::fit takes it for this client's failure.
+        if (deadline > 0.0 && stopwatch.seconds() > deadline && !verifies_)
+          throw Error(fmt::format("not done within the {} s of federation.round_deadline_seconds", deadline));
         communicator_.report(tokens);
         advance(tokens);
         if (stops_now()) communicator_.request_stop();

@@ -85,7 +85,9 @@ FederationSettings read_federation(const Options& options) {
           .min_fit_clients = get_int(options, "min_fit_clients"),
           .min_evaluate_clients = get_int(options, "min_evaluate_clients"),
           .on_client_failure =
-              options.get<std::string>("on_client_failure") == "abort" ? FailurePolicy::abort : FailurePolicy::drop};
+              options.get<std::string>("on_client_failure") == "abort" ? FailurePolicy::abort : FailurePolicy::drop,
+          .round_deadline_seconds = options.get<double>("round_deadline_seconds"),
+          .frozen_rank_seconds = options.get<double>("frozen_rank_seconds")};
 }
 
 LearningRateSchedule schedule_named(const std::string& name) {

@@ -70,6 +70,9 @@ void check_across_keys(Job& job, const JobText& text) {
     fail(text, "federation", "fraction_evaluate",
          "is 0; to evaluate on no client, set federated = false in [evaluation]");
   }
+  if (federation.round_deadline_seconds > 0.0 && federation.on_client_failure == FailurePolicy::abort) {
+    fail(text, "federation", "round_deadline_seconds", "needs on_client_failure = \"drop\" beside it");
+  }
   check_training(job.training, text);
 }
 

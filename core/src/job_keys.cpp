@@ -32,6 +32,11 @@ constexpr OptionSpec federation_keys[] = {
      1, int_maximum},
     {"on_client_failure", OptionType::string, "abort",
      "to train: end the job, or go on without the client in that round", -unbounded, unbounded, "abort|drop"},
+    {"round_deadline_seconds", OptionType::number, "0",
+     "clients that are not done by then are dropped from the round, which then depends on how fast things are; 0: none",
+     0, unbounded},
+    {"frozen_rank_seconds", OptionType::number, "60",
+     "a rank that has been stopped (SIGSTOP) for so long is ended, as if it had died; 0: never", 0, unbounded},
     {"transport", OptionType::string, "mpi", "what carries the parameters", -unbounded, unbounded, "mpi"},
 };
 

@@ -53,6 +53,8 @@ Values federation_values(const FederationSettings& federation) {
           {"min_fit_clients", std::int64_t{federation.min_fit_clients}},
           {"min_evaluate_clients", std::int64_t{federation.min_evaluate_clients}},
           {"on_client_failure", std::string{federation.on_client_failure == FailurePolicy::abort ? "abort" : "drop"}},
+          {"round_deadline_seconds", federation.round_deadline_seconds},
+          {"frozen_rank_seconds", federation.frozen_rank_seconds},
           {"transport", std::string{"mpi"}}};
 }
 

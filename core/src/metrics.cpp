@@ -157,6 +157,8 @@ std::string csv_of(std::span<const std::string> lines) {
 std::string to_json_line(const RoundMetrics& metrics) {
   ToJson json;
   for_each_field(metrics, std::ref(json));
+  for (const ClientFailure& one : metrics.failed)
+    json.line["failed"].push_back({{"client", one.client}, {"reason", one.message}});
   return json.line.dump();
 }
 
@@ -165,6 +167,9 @@ RoundMetrics from_json_line(const std::string& line) {
     Json flat = flatten(Json::parse(line));
     RoundMetrics metrics;
     for_each_field(metrics, FromJson{flat});
+    for (const Json& one : flat.value("failed", Json::array()))
+      metrics.failed.push_back({one.at("client").get<std::int64_t>(), one.at("reason").get<std::string>()});
+    flat.erase("failed");
     if (!flat.empty()) throw Error(fmt::format("the key {} is not known", flat.begin().key()));
     return metrics;
   } catch (const std::exception& error) {

@@ -31,6 +31,7 @@ FitOutcome merge(std::vector<FitRecord> records, std::span<const std::string> pa
 void summarize(const FitOutcome& outcome, double seconds, RoundMetrics& metrics) {
   metrics.seconds.fit = seconds;
   metrics.failures = static_cast<std::int64_t>(outcome.failures.size());
+  metrics.failed = outcome.failures;
   if (outcome.records.empty()) return;
   double loss_sum = 0.0, examples = 0.0, tokens = 0.0;
   for (const FitRecord& record : outcome.records) {

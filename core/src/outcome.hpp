@@ -11,11 +11,6 @@
 
 namespace fedmpi {
 
-struct ClientFailure {
-  std::int64_t client = 0;
-  std::string message;  // one line
-};
-
 // What became of a round's fits: on one rank, or gathered from all.
 struct FitOutcome {
   std::vector<FitRecord> records;

@@ -16,6 +16,8 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace fedmpi {
 
@@ -48,6 +50,20 @@ void check_whole(const fs::path& path) {
   const std::uintmax_t end = header.e_shoff + std::uintmax_t{header.e_shnum} * header.e_shentsize;
   if (std::error_code error; fs::file_size(path, error) < end) fail(path, "is cut short: copy it again");
 #endif
+}
+
+// Loading a library runs its code with this user's rights.
+void check_only_ours(const fs::path& file) {
+  for (const fs::path& part : {file, file.parent_path()}) {
+    struct stat status {};
+    if (::stat(part.c_str(), &status) != 0) continue;  // opening it will say why
+    const bool all_may_write = (status.st_mode & S_IWOTH) != 0 && (part == file || (status.st_mode & S_ISVTX) == 0);
+    if (all_may_write || (status.st_uid != 0 && status.st_uid != ::geteuid()))
+      fail(file,
+           fmt::format("could be changed by others, because {} {}: take that away, or trust it by --trust-plugins",
+                       part == file ? "the file" : "its directory",
+                       all_may_write ? "may be written to by all" : "belongs to another user"));
+  }
 }
 
 boost::dll::shared_library open_library(const fs::path& path) {
@@ -110,7 +126,7 @@ void check_texts(const PluginInfo& info, const fs::path& path) {
 }
 
 // Checked in all but its kind.
-Plugin load_file(const fs::path& path) {
+Plugin load_file(const fs::path& path, PluginTrust trust) {
   // Leaked on purpose: code and constant data of a plugin must outlive every object, exception and tensor deleter that
   // came from it, static ones of other libraries included, so no library is ever closed.
   static auto& libraries = *new std::map<fs::path, boost::dll::shared_library>;
@@ -120,6 +136,7 @@ Plugin load_file(const fs::path& path) {
   fs::path file = fs::canonical(path, error);
   if (error) fail(path, "cannot be read: " + error.message());
   if (!fs::is_regular_file(file, error)) fail(path, "is not a file");
+  if (trust == PluginTrust::own) check_only_ours(file);
   check_whole(file);
   auto library = libraries.find(file);
   if (library == libraries.end()) library = libraries.emplace(file, open_library(file)).first;
@@ -134,8 +151,9 @@ Plugin load_file(const fs::path& path) {
 
 }  // namespace
 
-Plugin load_plugin(const std::string& kind, const std::string& name, std::span<const fs::path> search_path) {
-  Plugin plugin = load_file(find_plugin(kind, name, search_path));
+Plugin load_plugin(const std::string& kind, const std::string& name, std::span<const fs::path> search_path,
+                   PluginTrust trust) {
+  Plugin plugin = load_file(find_plugin(kind, name, search_path), trust);
   if (plugin.info->kind != kind) {
     throw PluginError(fmt::format("'{}' ({}) is a {} plugin, and [{}] asks for a {}", name, plugin.path.string(),
                                   plugin.info->kind, section_of(kind), kind),
@@ -144,11 +162,12 @@ Plugin load_plugin(const std::string& kind, const std::string& name, std::span<c
   return plugin;
 }
 
-std::vector<Plugin> list_plugins(std::span<const fs::path> search_path, std::vector<std::string>& problems) {
+std::vector<Plugin> list_plugins(std::span<const fs::path> search_path, std::vector<std::string>& problems,
+                                 PluginTrust trust) {
   std::vector<Plugin> plugins;
   for (const fs::path& file : plugin_files(search_path)) {
     try {
-      plugins.push_back(load_file(file));
+      plugins.push_back(load_file(file, trust));
     } catch (const UserError& error) {
       problems.emplace_back(error.what());
     }

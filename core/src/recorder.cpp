@@ -152,6 +152,8 @@ void Recorder::finish_round(RoundMetrics metrics, const at::Tensor& global, cons
     std::vector<std::string> history = history_;
     history.push_back(to_json_line(metrics));
     save(metrics, std::move(history), global);
+    // A directory with metrics but without a checkpoint could be neither started in nor resumed.
+    if (is_last || metrics.round == 0) wait_until_saved();
     metrics.seconds.checkpoint = checkpoint_stopwatch.seconds();
   }
   metrics.seconds.total = stopwatch.seconds();
@@ -163,22 +165,32 @@ void Recorder::finish_round(RoundMetrics metrics, const at::Tensor& global, cons
 
 void Recorder::give_up(const at::Tensor& global) {
   if (!rounds_.empty() && saved_round_ != rounds_.back().round) save(rounds_.back(), history_, global);
+  wait_until_saved();
 }
 
 void Recorder::save(const RoundMetrics& metrics, std::vector<std::string> history, const at::Tensor& global) {
-  const fs::path checkpoints = directory_ / "checkpoints";
-  save_checkpoint(checkpoint_path(checkpoints, metrics.round), {.round = metrics.round,
-                                                                .digest = metrics.digest,
-                                                                .layout = experiment_.model->layout(),
-                                                                .parameters = global,
-                                                                .strategy_state = experiment_.strategy->state(),
-                                                                .job = experiment_.resolved_job,
-                                                                .dataset_digest = experiment_.dataset->digest(),
-                                                                .model_digest = experiment_.model->digest(),
-                                                                .history = std::move(history),
-                                                                .versions = experiment_.versions});
+  wait_until_saved();
+  Checkpoint checkpoint{.round = metrics.round,
+                        .digest = metrics.digest,
+                        .layout = experiment_.model->layout(),
+                        .parameters = global.clone(),
+                        .strategy_state = experiment_.strategy->state(),
+                        .job = experiment_.resolved_job,
+                        .dataset_digest = experiment_.dataset->digest(),
+                        .model_digest = experiment_.model->digest(),
+                        .history = std::move(history),
+                        .versions = experiment_.versions};
+  for (NamedTensor& state : checkpoint.strategy_state) state.tensor = state.tensor.clone();
   saved_round_ = metrics.round;
-  prune_checkpoints(checkpoints, experiment_.job.checkpoint.keep, experiment_.job.checkpoint.keep_every);
+  saving_ = std::async(std::launch::async, [checkpoint = std::move(checkpoint), directory = directory_ / "checkpoints",
+                                            keep = experiment_.job.checkpoint] {
+    save_checkpoint(checkpoint_path(directory, checkpoint.round), checkpoint);
+    prune_checkpoints(directory, keep.keep, keep.keep_every);
+  });
+}
+
+void Recorder::wait_until_saved() {
+  if (saving_.valid()) saving_.get();
 }
 
 }  // namespace fedmpi

@@ -5,14 +5,16 @@
 #include "run_record.hpp"
 
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace fedmpi {
 
-// A run's directory: job.toml, metrics, checkpoints, and a line a round on the terminal. open() refuses a directory
-// that another run holds or that cannot be used, and
+// A run's directory: job.toml, metrics, checkpoints, and a line a round on the terminal. Checkpoints are written by a
+// thread beside the next round; one that fails is an Error of the next call that saves, or of the last. open() refuses
+// a directory that another run holds or that cannot be used, and
 // - for a new run, one that holds a run already, unless that was ended before its round 0 was done;
 // - to resume, one without a good checkpoint, or whose newest was made by another job (naming the keys that differ),
 //   another dataset or another model, or is past the job's last round. Other versions of libraries and plugins are
@@ -31,6 +33,7 @@ class Recorder final : public RunRecord {
  private:
   Checkpoint load() const;
   void save(const RoundMetrics& metrics, std::vector<std::string> history, const at::Tensor& global);
+  void wait_until_saved();
 
   const Experiment& experiment_;
   const bool resume_;
@@ -40,6 +43,7 @@ class Recorder final : public RunRecord {
   std::vector<RoundMetrics> rounds_;
   int saved_round_ = -1;  // of the newest checkpoint
   std::unique_ptr<MetricsWriter> metrics_;
+  std::future<void> saving_;  // the newest checkpoint
 };
 
 }  // namespace fedmpi

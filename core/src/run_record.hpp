@@ -4,8 +4,10 @@
 #include "fedmpi/metrics.hpp"
 #include "stopwatch.hpp"
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -24,6 +26,9 @@ class RunRecord {
 
   virtual RunStart open() = 0;  // refuses what cannot be done; writes nothing
   virtual void begin() = 0;     // from here on it may write
+
+  // Clients whose part in that round is known to have failed.
+  virtual std::vector<std::int64_t> left_out(int) const { return {}; }
 
   // `metrics` lacks the digest of `global` and the times of the checkpoint and of the whole round by `stopwatch`.
   // `is_last`: no other round will follow.

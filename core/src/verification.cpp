@@ -21,18 +21,19 @@ std::string rounds_text(int first, int last) {
   return first == last ? fmt::format("round {}", last) : fmt::format("rounds {} to {}", first, last);
 }
 
-std::map<int, std::string> digests_of(const Checkpoint& checkpoint) {
-  std::map<int, std::string> digests;
+std::map<int, RoundMetrics> history_of(const Checkpoint& checkpoint) {
+  std::map<int, RoundMetrics> history;
   for (const std::string& line : checkpoint.history) {
-    const RoundMetrics metrics = from_json_line(line);
-    digests[metrics.round] = metrics.digest;
+    RoundMetrics metrics = from_json_line(line);
+    history[metrics.round] = std::move(metrics);
   }
-  return digests;
+  return history;
 }
 
-bool is_earlier_state(const Checkpoint& older, const Checkpoint& newer, const std::map<int, std::string>& recorded) {
+bool is_earlier_state(const Checkpoint& older, const Checkpoint& newer, const std::map<int, RoundMetrics>& recorded) {
   const auto same = recorded.find(older.round);
-  return older.round < newer.round && same != recorded.end() && same->second == older.digest && older.job == newer.job;
+  return older.round < newer.round && same != recorded.end() && same->second.digest == older.digest &&
+         older.job == newer.job;
 }
 
 bool same_state(std::span<const NamedTensor> a, std::span<const NamedTensor> b) {
@@ -70,9 +71,12 @@ Verification::Verification(const Experiment& experiment, const std::filesystem::
 
 RunStart Verification::open() {
   target_ = load_checkpoint(path_);
-  recorded_ = digests_of(target_);
-  if (recorded_.empty() || recorded_.rbegin()->first != target_.round || recorded_.rbegin()->second != target_.digest)
+  recorded_ = history_of(target_);
+  if (recorded_.empty() || recorded_.rbegin()->first != target_.round ||
+      recorded_.rbegin()->second.digest != target_.digest)
     throw file_error(path_, "has a history that does not end with its own round");
+  for (int round = 0; round <= target_.round; ++round)
+    if (!recorded_.contains(round)) throw file_error(path_, fmt::format("has a history without round {}", round));
   if (differences(experiment_, target_).layout)
     throw file_error(path_, "cannot be verified: the model's tensors have other names or shapes than the checkpoint's");
   RunStart start;
@@ -101,8 +105,14 @@ std::optional<Checkpoint> Verification::older() const {
   return std::nullopt;
 }
 
+std::vector<std::int64_t> Verification::left_out(int round) const {
+  std::vector<std::int64_t> clients;
+  for (const ClientFailure& failure : recorded_.at(round).failed) clients.push_back(failure.client);
+  return clients;
+}
+
 void Verification::finish_round(RoundMetrics metrics, const at::Tensor& global, const Stopwatch& stopwatch, bool) {
-  const std::string mine = digest(global), &recorded = recorded_.at(metrics.round);
+  const std::string mine = digest(global), &recorded = recorded_.at(metrics.round).digest;
   if (mine != recorded)
     refuse(metrics.round, fmt::format("gives the digest {:.12}, but {:.12} is recorded", mine, recorded));
   if (metrics.round == target_.round && !same_state(experiment_.strategy->state(), target_.strategy_state))

@@ -19,6 +19,7 @@ class Verification final : public RunRecord {
 
   RunStart open() override;  // FileError when the checkpoint cannot be read or its layout is not the model's
   void begin() override {}
+  std::vector<std::int64_t> left_out(int round) const override;
   void finish_round(RoundMetrics metrics, const at::Tensor& global, const Stopwatch& stopwatch, bool is_last) override;
   void give_up(const at::Tensor&) override {}
   std::string summary() const override;
@@ -32,7 +33,7 @@ class Verification final : public RunRecord {
   const int num_rounds_;
   const bool from_start_;
   Checkpoint target_;
-  std::map<int, std::string> recorded_;  // round -> digest
+  std::map<int, RoundMetrics> recorded_;
   int first_round_ = 0, last_round_ = 0;
 };
 

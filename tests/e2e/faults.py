@@ -27,6 +27,7 @@ rounds = 12
 threads = 1
 [federation]
 clients = 5
+frozen_rank_seconds = 1.5
 [model]
 name = "logistic"
 num_features = 400
@@ -151,7 +152,7 @@ def corrupt(tools, dice, output, seconds):
     return f"changed {checkpoints[-1].name}"
 
 
-def lose(tools, dice, output, seconds, victims):
+def lose(tools, dice, output, seconds, victims, number=signal.SIGKILL):
     """Ranks are killed, and the others go on to the end without being started again."""
     transport = ["--mca", "btl", "self,tcp"] if dice.random() < tools.tcp_share else []
     process = tools.start(4, output, launcher_options=["--with-ft", "ulfm", *transport])
@@ -160,9 +161,9 @@ def lose(tools, dice, output, seconds, victims):
         time.sleep(0.01)
     time.sleep(dice.uniform(0, seconds))
     ranks = ranks_of(process, tools.fedmpi)
-    send(signal.SIGKILL, [ranks[victim] for victim in victims if victim in ranks])
+    send(number, [ranks[victim] for victim in victims if victim in ranks])
     status = tools.wait(process)
-    what = f"killed rank {' and '.join(map(str, victims))}{' over TCP' if transport else ''}"
+    what = f"{number.name} to rank {' and '.join(map(str, victims))}{' over TCP' if transport else ''}"
     if status != 0:
         raise Failure(f"{what}: exit status {status}")
     if digests(output) != tools.expected:
@@ -182,8 +183,13 @@ def lose_the_server(tools, dice, output, seconds):
     return lose(tools, dice, output, seconds, [0])
 
 
+def freeze(tools, dice, output, seconds):
+    """A rank is stopped for good: the others end it and go on."""
+    return lose(tools, dice, output, seconds, [dice.randint(0, 3)], signal.SIGSTOP)
+
+
 FAULTS = {fault.__name__: fault
-          for fault in (stop, kill, full_disk, corrupt, lose_a_host, lose_two_hosts, lose_the_server)}
+          for fault in (stop, kill, full_disk, corrupt, lose_a_host, lose_two_hosts, lose_the_server, freeze)}
 
 
 def main():

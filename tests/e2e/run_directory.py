@@ -7,6 +7,7 @@ import pathlib
 import resource
 import shutil
 import subprocess
+import time
 
 JOB = """\
 [run]
@@ -94,6 +95,19 @@ def more_rounds(program):
     assert program.digests() == expected
 
 
+def out_of_time(program):
+    long = ("--set", "run.rounds=40", "--set", "training.local_epochs=5", "--set", "data.train_examples=20000")
+    started = time.monotonic()
+    program.fresh(*long)
+    expected, seconds = program.digests(), time.monotonic() - started
+    limit = ("--set", f"run.max_seconds={seconds / 2}")
+    text = program.fresh(*long, *limit, expected=3)
+    assert "out of time after round" in text and "go on with --resume" in text, text
+    assert len(program.digests()) < 41
+    program.run("--resume", *long)
+    assert program.digests() == expected
+
+
 def full_disk(program):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -141,7 +155,7 @@ def main():
     (directory / "job.toml").write_text(JOB, encoding="utf-8")
     program = Program(str(pathlib.Path(args.fedmpi).resolve()), directory)
     for check in (lost_metrics_come_back, ended_before_round_0, damaged_checkpoints, more_rounds, full_disk,
-                  two_runs_at_once, unusable_places):
+                  two_runs_at_once, unusable_places, out_of_time):
         check(program)
         print(f"{check.__name__}: as it should be", flush=True)
 

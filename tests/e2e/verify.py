@@ -1,5 +1,6 @@
 """fedmpi verify: a checkpoint made on 8 ranks is reproduced on others, and what was changed since is named."""
 import argparse
+import json
 import pathlib
 import shutil
 import subprocess
@@ -38,6 +39,10 @@ class Program:
                               text=True, capture_output=True, check=False)
         assert done.returncode == expected, f"{arguments}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
+
+
+def lines(output):
+    return (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
 
 
 def content(directory):
@@ -84,6 +89,23 @@ def another_plugin(program):
     assert "what differs from then: plugin.strategy (" in program("verify", LAST, "--plugins", str(plugins))
 
 
+# Which clients are dropped depends on how fast things are; what they were is recorded.
+def clients_dropped_at_a_deadline(program):
+    slow = ("--set", "training.local_epochs=300", "--set", "checkpoint.keep=0")
+    program("run", "job.toml", "--output", "slow", *slow)
+    fit_seconds = [json.loads(line)["seconds"]["fit"] for line in lines(program.directory / "slow")[1:]]
+    for attempt in range(5):
+        output = f"dropped{attempt}"
+        program("run", "job.toml", "--output", output, *slow, "--set", "federation.on_client_failure=drop",
+                "--set", "federation.min_fit_clients=1", "--set", f"federation.round_deadline_seconds={max(fit_seconds) / 2}")
+        failed = [one for line in lines(program.directory / output) for one in json.loads(line).get("failed", [])]
+        if failed:
+            break
+    assert failed and all("round_deadline_seconds" in one["reason"] for one in failed), failed
+    text = program("verify", f"{output}/checkpoints/round_0003.h5", "--from-start", ranks=2)
+    assert "reproduced: rounds 0 to 3" in text, text
+
+
 def broken_checkpoint(program):
     path = program.directory / "broken.h5"
     damaged = bytearray((program.directory / LAST).read_bytes())
@@ -107,7 +129,8 @@ def main():
     program = Program(args, directory)
     program("run", "job.toml", ranks=8)
     run = content(directory / "run")
-    for check in (other_numbers_of_ranks, alone_in_a_directory, another_seed, other_data, another_plugin, broken_checkpoint):
+    for check in (other_numbers_of_ranks, alone_in_a_directory, another_seed, other_data, another_plugin,
+                  clients_dropped_at_a_deadline, broken_checkpoint):
         check(program)
         print(f"{check.__name__}: as it should be", flush=True)
     assert content(directory / "run") == run, "verify changed the run's directory"

@@ -53,7 +53,9 @@ TEST(Job, HasTheDocumentedDefaults) {
                                                 .fraction_evaluate = 1.0,
                                                 .min_fit_clients = 2,
                                                 .min_evaluate_clients = 2,
-                                                .on_client_failure = FailurePolicy::abort}));
+                                                .on_client_failure = FailurePolicy::abort,
+                                                .round_deadline_seconds = 0.0,
+                                                .frozen_rank_seconds = 60.0}));
   EXPECT_EQ(job.data, (DataSettings{.partition = "iid"}));
   EXPECT_EQ(job.training, (TrainingSettings{.local_epochs = 1,
                                             .batch_size = 32,

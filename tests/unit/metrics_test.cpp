@@ -57,6 +57,14 @@ TEST(Metrics, LineComesBack) {
   EXPECT_EQ(*metrics.evaluate_loss, 1.0 / 3.0);  // to the last bit
   EXPECT_EQ(metrics.bytes_sent, 5'000'000'000);
   EXPECT_FALSE(from_json_line(to_json_line(before_training())).fit_loss.has_value());
+  RoundMetrics with_failures = first_round();
+  with_failures.failed = {{3, "no memory for \"it\""}, {5, "NaN"}};
+  const std::string line = to_json_line(with_failures);
+  EXPECT_TRUE(line.ends_with(R"("failed":[{"client":3,"reason":"no memory for \"it\""},{"client":5,"reason":"NaN"}]})"))
+      << line;
+  ASSERT_EQ(from_json_line(line).failed.size(), 2U);
+  EXPECT_EQ(from_json_line(line).failed[1].message, "NaN");
+  EXPECT_EQ(to_json_line(from_json_line(line)), line);
 }
 
 TEST(Metrics, NotANumberIsNull) {

@@ -1,6 +1,7 @@
 #include "fedmpi/plugin.hpp"
 
 #include "fedmpi/strategy.hpp"
+#include "temporary_directory.hpp"
 
 #include <cstdlib>
 
@@ -48,6 +49,32 @@ TEST(Plugin, LoadedTwiceIsTheSame) {
 
 TEST(Plugin, MayLieInTheDirectoryOfItsKind) {
   EXPECT_EQ(load_plugin("strategy", "sorted", search_path).path, search_path[0] / "strategies" / "sorted.so");
+}
+
+TEST(Plugin, CodeThatAllMayChangeIsNotLoaded) {
+  const TemporaryDirectory directory;
+  const fs::path copy = directory / "idle.so";
+  fs::copy_file(file("idle"), copy);
+  const std::vector<fs::path> there{directory.path()};
+  const auto refusal = [&] {
+    try {
+      load_plugin("strategy", "idle", there);
+    } catch (const PluginError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  fs::permissions(copy, fs::perms::others_write, fs::perm_options::add);
+  EXPECT_CONTAINS(refusal(), "the file may be written to by all");
+  fs::permissions(copy, fs::perms::others_write, fs::perm_options::remove);
+  fs::permissions(directory.path(), fs::perms::others_write, fs::perm_options::add);
+  EXPECT_CONTAINS(refusal(), "its directory may be written to by all");
+  std::vector<std::string> problems;
+  EXPECT_TRUE(list_plugins(there, problems).empty());
+  EXPECT_EQ(problems.size(), 1u);
+  EXPECT_EQ(load_plugin("strategy", "idle", there, PluginTrust::any).path, copy);
+  fs::permissions(directory.path(), fs::perms::others_write, fs::perm_options::remove);
+  EXPECT_EQ(refusal(), "");
 }
 
 TEST(Plugin, NotFoundNamesEveryPathAndTheNearest) {

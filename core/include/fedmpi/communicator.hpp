@@ -49,6 +49,8 @@ class FEDMPI_API Communicator {
   bool is_host(int rank) const noexcept { return rank != 0 || size_ == 1; }
   // The cores this rank may use, divided among the hosts that share them; at least 1.
   int cores_per_host() const noexcept { return cores_per_host_; }
+  // The processes of the other ranks on this node, as they were at the start.
+  const std::vector<int>& neighbours() const noexcept { return neighbours_; }
 
   void broadcast(at::Tensor buffer);                              // from the server
   void broadcast(std::string& text);                              // from the server
@@ -98,6 +100,7 @@ class FEDMPI_API Communicator {
   int rank_ = 0;
   int size_ = 1;
   int cores_per_host_ = 1;
+  std::vector<int> neighbours_;
   bool stop_ = false;  // asked for since the last await_reports
   std::int64_t bytes_sent_ = 0;
 };

@@ -18,6 +18,7 @@ struct RunRequest {
   std::vector<std::string> settings;  // "section.key=value", in place of the file's
   std::filesystem::path output;       // in place of run.output, unless empty
   std::vector<std::filesystem::path> plugin_directories;  // searched before the job's
+  bool trust_plugins = false;                             // load them even where others could change them
   RunMode mode = RunMode::start;
   OnSignal on_signal = OnSignal::abandon;
   int num_rounds = 0;       // to verify at most, 0: all

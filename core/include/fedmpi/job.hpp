@@ -34,6 +34,8 @@ struct FederationSettings {
   int min_fit_clients = 0;
   int min_evaluate_clients = 0;
   FailurePolicy on_client_failure = FailurePolicy::abort;
+  double round_deadline_seconds = 0.0;  // for the fits of a round; 0: none
+  double frozen_rank_seconds = 0.0;     // 0: never ended
   bool operator==(const FederationSettings&) const = default;
 };
 
@@ -95,6 +97,7 @@ struct Job {
   EvaluationSettings evaluation;
   CheckpointSettings checkpoint;
   std::vector<std::filesystem::path> plugin_directories;  // run.plugins
+  bool trust_plugins = false;                             // of the command line alone: see PluginTrust
   PluginChoice strategy;
   PluginChoice model;
   PluginChoice dataset;

@@ -19,12 +19,18 @@ struct PhaseSeconds {
   double total = 0.0;
 };
 
+struct ClientFailure {
+  std::int64_t client = 0;
+  std::string message;  // one line
+};
+
 // One line of metrics.jsonl: what is absent here is absent there, never 0. Losses are means over examples.
 struct RoundMetrics {
   int round = 0;  // 0: before any training
   std::string digest;
   std::optional<std::int64_t> clients;  // in the cohort
   std::optional<std::int64_t> failures;
+  std::vector<ClientFailure> failed;  // who and why, in ascending order; in metrics.jsonl alone, as "failed"
   std::optional<double> fit_loss, evaluate_loss, evaluate_accuracy, central_loss, central_accuracy;
   PhaseSeconds seconds;
   std::optional<double> tokens_per_second;  // trained on, over the fit phase

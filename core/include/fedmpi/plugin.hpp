@@ -65,14 +65,18 @@ struct Plugin {
 // Throws PluginError when a directory that was named does not exist.
 FEDMPI_API std::vector<std::filesystem::path> plugin_search_path(std::span<const std::filesystem::path> named);
 
+// Whether to load code that other users could change: a file or a directory that is theirs or that all may write to.
+enum class PluginTrust { own, any };
+
 // Finds <name>.so and checks it before any of its code is called. Throws PluginError: not found (listing every
-// path tried and the nearest name there is), not a library, no symbol, other ABI, other LibTorch, other kind.
+// path tried and the nearest name there is), open to others, not a library, no symbol, other ABI, other LibTorch, other
+// kind.
 FEDMPI_API Plugin load_plugin(const std::string& kind, const std::string& name,
-                              std::span<const std::filesystem::path> search_path);
+                              std::span<const std::filesystem::path> search_path, PluginTrust trust = PluginTrust::own);
 
 // All that can be loaded, in the order of the search; one sentence for each file that cannot goes to `problems`.
 FEDMPI_API std::vector<Plugin> list_plugins(std::span<const std::filesystem::path> search_path,
-                                            std::vector<std::string>& problems);
+                                            std::vector<std::string>& problems, PluginTrust trust = PluginTrust::own);
 
 // Constructs the plugin's object. What its constructor throws comes out as PluginError with the plugin's name,
 // unless it is a UserError already.
