@@ -15,7 +15,10 @@ if(FEDMPI_SANITIZE)
     -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
   # GCC's analysis of what is uninitialised is wrong about the library's own headers once they are instrumented.
-  add_compile_options(-Wno-maybe-uninitialized)
+  add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>)
+endif()
+if(FEDMPI_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
 # CMAKE_INSTALL_RPATH_USE_LINK_PATH leaves out directories inside the source tree, where build/venv is.

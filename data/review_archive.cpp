@@ -90,6 +90,7 @@ class ArchiveSource : public ReviewSource {
   }
 
   void read_text(std::int64_t size, const std::string& name, std::string& text) {
+    if (size < 0) fail(path_, fmt::format("the review {} has no size", name));
     check_size(size, name, path_);
     text.resize(static_cast<std::size_t>(size));
     for (std::size_t done = 0; done < text.size();) {

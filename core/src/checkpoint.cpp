@@ -4,6 +4,7 @@
 #include "fedmpi/digest.hpp"
 #include "fedmpi/hdf5_file.hpp"
 #include "file_error.hpp"
+#include "rehearsal.hpp"
 
 #include <algorithm>
 #include <exception>
@@ -101,6 +102,19 @@ Attributes read_attributes(const Hdf5Reader& file, std::int64_t round) {
   return attributes;
 }
 
+// Each is bounded by the file, but one that is named again and again would not be.
+std::vector<NamedTensor> read_states(const Hdf5Reader& file, const std::vector<std::string>& names) {
+  std::uintmax_t room = std::filesystem::file_size(file.path());
+  std::vector<NamedTensor> states;
+  for (const std::string& name : names) {
+    at::Tensor tensor = read_tensor(file, state_path(name));
+    if (tensor.nbytes() > room) throw Error("the strategy's state is larger than the file");
+    room -= tensor.nbytes();
+    states.push_back({name, std::move(tensor)});
+  }
+  return states;
+}
+
 Checkpoint read_checkpoint(const Hdf5Reader& file) {
   Checkpoint checkpoint;
   const std::int64_t round = file.read_integer("/", "round");
@@ -118,10 +132,25 @@ Checkpoint read_checkpoint(const Hdf5Reader& file) {
     throw file_error(file.path(), "/parameters is not 1-D and float32");
   }
   checkpoint.layout = layout_from_json(attributes.at("layout"), checkpoint.parameters.numel());
-  for (const std::string& name : names_from_json(attributes.at("strategy_state"))) {
-    checkpoint.strategy_state.push_back({name, read_tensor(file, state_path(name))});
-  }
+  checkpoint.strategy_state = read_states(file, names_from_json(attributes.at("strategy_state")));
   return checkpoint;
+}
+
+Checkpoint read_file(const std::filesystem::path& path) {
+  const Hdf5Reader file(path);
+  if (!file.has_attribute("/", "schema") || file.read_string("/", "schema") != schema) {
+    throw file_error(path, "is not a checkpoint (its attribute schema is not fedmpi-checkpoint)");
+  }
+  if (const std::int64_t version = file.read_integer("/", "schema_version"); version != schema_version) {
+    throw file_error(path, fmt::format("has schema_version {}; this program reads {}", version, schema_version));
+  }
+  try {
+    return read_checkpoint(file);
+  } catch (const FileError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw file_error(path, std::string("is not a checkpoint of this program: ") + error.what());
+  }
 }
 
 }  // namespace
@@ -142,20 +171,8 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
 }
 
 Checkpoint load_checkpoint(const std::filesystem::path& path) {
-  const Hdf5Reader file(path);
-  if (!file.has_attribute("/", "schema") || file.read_string("/", "schema") != schema) {
-    throw file_error(path, "is not a checkpoint (its attribute schema is not fedmpi-checkpoint)");
-  }
-  if (const std::int64_t version = file.read_integer("/", "schema_version"); version != schema_version) {
-    throw file_error(path, fmt::format("has schema_version {}; this program reads {}", version, schema_version));
-  }
-  try {
-    return read_checkpoint(file);
-  } catch (const FileError&) {
-    throw;
-  } catch (const std::exception& error) {
-    throw file_error(path, std::string("is not a checkpoint of this program: ") + error.what());
-  }
+  rehearse(path, [&path] { read_file(path); });
+  return read_file(path);
 }
 
 }  // namespace fedmpi

@@ -31,7 +31,7 @@ TensorRole role_of(const std::string& name) {
   throw Error(fmt::format("the role {} is not known", name));
 }
 
-TensorSpec spec_from_json(const Json& entry, std::int64_t size) {
+TensorSpec spec_from_json(const nlohmann::json& entry, std::int64_t size) {
   TensorSpec spec{entry.at("name").get<std::string>(), entry.at("shape").get<std::vector<std::int64_t>>(),
                   role_of(entry.at("role").get<std::string>())};
   std::int64_t num_elements = 1;
@@ -59,10 +59,10 @@ std::string layout_to_json(const Layout& layout) {
 }
 
 Layout layout_from_json(const std::string& text, std::int64_t size) {
-  const Json entries = Json::parse(text);
+  const auto entries = nlohmann::json::parse(text);
   if (!entries.is_array()) throw Error("the layout is not a list");
   std::vector<TensorSpec> specs;
-  for (const Json& entry : entries) specs.push_back(spec_from_json(entry, size));
+  for (const auto& entry : entries) specs.push_back(spec_from_json(entry, size));
   Layout layout(std::move(specs));
   if (layout.size() != size) {
     throw Error(fmt::format("the layout has {} elements but the parameters have {}", layout.size(), size));
@@ -79,13 +79,13 @@ std::string strings_to_json(const std::map<std::string, std::string>& strings) {
   return Json(strings).dump();
 }
 std::map<std::string, std::string> strings_from_json(const std::string& text) {
-  return Json::parse(text).get<std::map<std::string, std::string>>();
+  return nlohmann::json::parse(text).get<std::map<std::string, std::string>>();
 }
 std::string names_to_json(const std::vector<std::string>& names) {
   return Json(names).dump();
 }
 std::vector<std::string> names_from_json(const std::string& text) {
-  return Json::parse(text).get<std::vector<std::string>>();
+  return nlohmann::json::parse(text).get<std::vector<std::string>>();
 }
 
 }  // namespace fedmpi

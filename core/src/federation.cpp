@@ -363,9 +363,9 @@ void Federation::stop(int last_finished) {
   agree(communicator_, [&] {
     if (record_) record_->give_up(global_);
   });
-  log(LogLevel::warning,
-      fmt::format("{} after round {} of {}{}", time_limit_.is_over() ? "out of time" : "stopped by a signal",
-                  last_finished, last_round_, verifies_ ? "" : ": go on with --resume"));
+  log(LogLevel::warning, fmt::format("{} after round {} of {}{}",
+                                     time_limit_.leaves(longest_round_) ? "stopped by a signal" : "out of time",
+                                     last_finished, last_round_, verifies_ ? "" : ": go on with --resume"));
 }
 
 void Federation::enforce_policy(const FitOutcome& outcome) const {

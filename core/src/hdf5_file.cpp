@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <limits>
 #include <system_error>
 
@@ -126,6 +127,17 @@ bool check_filters(hid_t creation, const std::filesystem::path& path, const std:
   return deflated;
 }
 
+// A chunk is held in memory whole, and a dataset that is not empty has stored at least one.
+void check_chunks(hid_t creation, std::uint64_t limit, std::size_t element_bytes, const std::filesystem::path& path,
+                  const std::string& what) {
+  std::array<hsize_t, max_rank> lengths{};
+  const int rank = hdf5::check(H5Pget_chunk(creation, max_rank, lengths.data()), path, what + " has no chunk sizes");
+  const std::vector<std::int64_t> shape(lengths.begin(), lengths.begin() + std::clamp(rank, 0, max_rank));
+  if (rank > max_rank || size_in_bytes(shape, element_bytes) > limit) {
+    throw file_error(path, fmt::format("{} is stored in chunks of more than {} bytes", what, limit));
+  }
+}
+
 void check_storage(hid_t dataset, std::uint64_t bytes, std::size_t element_bytes, const std::filesystem::path& path,
                    const std::string& what) {
   const Handle creation(H5Dget_create_plist(dataset), H5Pclose);
@@ -135,19 +147,19 @@ void check_storage(hid_t dataset, std::uint64_t bytes, std::size_t element_bytes
     throw file_error(path, what + " is stored in another way than compact, contiguous or chunked");
   }
   if (H5Pget_external_count(creation) != 0) throw file_error(path, what + " is stored in other files");
-  if (layout == H5D_CHUNKED) {
-    std::array<hsize_t, max_rank> lengths{};
-    const int rank = hdf5::check(H5Pget_chunk(creation, max_rank, lengths.data()), path, what + " has no chunk sizes");
-    std::vector<std::int64_t> shape(lengths.begin(), lengths.begin() + std::clamp(rank, 0, max_rank));
-    if (rank > max_rank || size_in_bytes(shape, element_bytes) > max_chunk_bytes) {
-      throw file_error(path, what + " is stored in chunks of more than 256 MiB");
-    }
-  }
   const std::uint64_t in_file = file_bytes(path);
   const std::uint64_t limit =
       check_filters(creation, path, what) ? std::min(in_file * max_inflation, max_inflated_bytes) : in_file;
+  if (layout == H5D_CHUNKED) {
+    check_chunks(creation, bytes == 0 ? max_chunk_bytes : std::min(limit, max_chunk_bytes), element_bytes, path, what);
+  }
   if (bytes > limit) {
     throw file_error(path, fmt::format("{} claims {} bytes, more than a file of {} bytes holds", what, bytes, in_file));
+  }
+  // HDF5 does not compare them, and reads beyond what there is.
+  if (layout != H5D_CHUNKED && H5Dget_storage_size(dataset) != bytes) {
+    throw file_error(
+        path, fmt::format("{} has {} bytes where its shape takes {}", what, H5Dget_storage_size(dataset), bytes));
   }
 }
 
@@ -228,6 +240,8 @@ at::Tensor Hdf5Reader::read(const std::string& name) const {
   check_storage(object, size_in_bytes(shape, element_bytes), element_bytes, path_, what);
   at::Tensor result = at::empty(shape, element.scalar);
   if (result.numel() > 0) {
+    // A chunk that is missing in the file leaves its part as it is.
+    std::memset(result.mutable_data_ptr(), 0, result.nbytes());
     hdf5::check(H5Dread(object, element.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, result.mutable_data_ptr()), path_,
                 what + " could not be read");
   }

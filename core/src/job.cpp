@@ -6,7 +6,6 @@
 #include "option_check.hpp"
 
 #include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <string_view>
 
@@ -139,8 +138,10 @@ std::string read_job_file(const std::filesystem::path& path) {
   }
   if (!std::filesystem::is_regular_file(path, error)) throw FileError(name + " is not a file; name a job file", path);
   std::ifstream file{path, std::ios::binary};
-  std::string text{std::istreambuf_iterator<char>{file}, {}};
-  if (!file) throw FileError(fmt::format("the job file {} cannot be read", name), path);
+  std::string text(max_job_bytes + 1, '\0');  // what is longer is refused when it is parsed
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!file.is_open() || file.bad()) throw FileError(fmt::format("the job file {} cannot be read", name), path);
+  text.resize(static_cast<std::size_t>(file.gcount()));
   return text;
 }
 

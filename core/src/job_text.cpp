@@ -4,6 +4,7 @@
 #include "fedmpi/job.hpp"
 #include "option_check.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -15,7 +16,7 @@ namespace fedmpi {
 
 namespace {
 
-constexpr std::size_t max_job_bytes = std::size_t{1} << 20;
+constexpr std::ptrdiff_t max_job_dots = 4096;
 
 [[noreturn]] void fail(const std::string& where, const std::string& key, const std::string& message) {
   throw ConfigError(where + ": " + message, where, key);
@@ -174,7 +175,11 @@ void apply_override(const std::string& argument, JobText& job) {
 
 toml::table parse_toml(const std::string& text, const std::string& source) {
   if (text.size() > max_job_bytes) {
-    fail(source, "", fmt::format("a job file has at most {} bytes, and this one has {}", max_job_bytes, text.size()));
+    fail(source, "", fmt::format("a job file has at most {} bytes, and this one has more", max_job_bytes));
+  }
+  // Each may be a table in a table (a.b.c = 1), and the library needs stack for each.
+  if (std::count(text.begin(), text.end(), '.') > max_job_dots) {
+    fail(source, "", fmt::format("a job file has at most {} dots, and this one has more", max_job_dots));
   }
   try {
     return toml::parse(std::string_view{text}, source);

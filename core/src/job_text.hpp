@@ -2,6 +2,7 @@
 
 #include "fedmpi/options.hpp"
 
+#include <cstddef>
 #include <map>
 #include <span>
 #include <string>
@@ -18,6 +19,8 @@ struct JobText {
   };
   std::map<std::string, Section> sections;  // each of job_sections()
 };
+
+inline constexpr std::size_t max_job_bytes = std::size_t{1} << 20;
 
 // Throws ConfigError for what is not TOML, unknown sections and values of a type no option has.
 JobText read_job_text(const std::string& text, const std::string& source, std::span<const std::string> overrides);

@@ -3,6 +3,7 @@
 #include "fedmpi/error.hpp"
 
 #include <algorithm>
+#include <set>
 #include <stdexcept>
 
 namespace fedmpi {
@@ -23,8 +24,11 @@ std::int64_t product(const std::vector<std::int64_t>& shape) {
 Layout::Layout(std::vector<TensorSpec> specs) : specs_{std::move(specs)} {
   std::stable_sort(specs_.begin(), specs_.end(),
                    [](const TensorSpec& a, const TensorSpec& b) { return a.role < b.role; });
+  std::set<std::string_view> names;
   for (std::size_t i = 0; i < specs_.size(); ++i) {
-    if (find(specs_[i].name) != i) throw std::logic_error("two tensors are named '" + specs_[i].name + "'");
+    if (!names.insert(specs_[i].name).second) {
+      throw std::logic_error("two tensors are named '" + specs_[i].name + "'");
+    }
     offsets_.push_back(size_);
     size_ += (product(specs_[i].shape) + alignment - 1) / alignment * alignment;
     if (specs_[i].role == TensorRole::shared) shared_size_ = size_;

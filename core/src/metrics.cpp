@@ -40,17 +40,20 @@ struct ToJson {
 
 // Takes out what it has read, so that what remains was not understood.
 struct FromJson {
-  Json& line;
-  void get(const Json& value, std::string& result) const { result = value.get<std::string>(); }
-  void get(const Json& value, double& result) const {
+  nlohmann::json& line;
+  void get(const nlohmann::json& value, std::string& result) const { result = value.get<std::string>(); }
+  void get(const nlohmann::json& value, double& result) const {
     result = value.is_null() ? std::numeric_limits<double>::quiet_NaN() : number(value).get<double>();
   }
   template <std::integral T>
-  void get(const Json& value, T& result) const {
+  void get(const nlohmann::json& value, T& result) const {
     if (!value.is_number_integer()) throw Error("not an integer");
+    const bool fits = value.is_number_unsigned() ? std::in_range<T>(value.get<std::uint64_t>())
+                                                 : std::in_range<T>(value.get<std::int64_t>());
+    if (!fits) throw Error("an integer out of range");
     result = value.get<T>();
   }
-  static const Json& number(const Json& value) {
+  static const nlohmann::json& number(const nlohmann::json& value) {
     if (!value.is_number()) throw Error("not a number");
     return value;
   }
@@ -66,16 +69,16 @@ struct FromJson {
   }
 };
 
-// {"fit": {"loss": 1}} becomes {"fit.loss": 1}.
-Json flatten(const Json& line) {
+// {"fit": {"loss": 1}} becomes {"fit.loss": 1}. Moves: the library copies lists in lists in lists ... recursively.
+nlohmann::json flatten(nlohmann::json line) {
   if (!line.is_object()) throw Error("it is not an object");
-  Json flat = Json::object();
-  for (const auto& [key, value] : line.items()) {
+  nlohmann::json flat = nlohmann::json::object();
+  for (auto& [key, value] : line.items()) {
     if (!value.is_object()) {
-      flat[key] = value;
+      flat[key] = std::move(value);
       continue;
     }
-    for (const auto& [inner, inner_value] : value.items()) flat[key + "." + inner] = inner_value;
+    for (auto& [inner, inner_value] : value.items()) flat[key + "." + inner] = std::move(inner_value);
   }
   return flat;
 }
@@ -164,12 +167,14 @@ std::string to_json_line(const RoundMetrics& metrics) {
 
 RoundMetrics from_json_line(const std::string& line) {
   try {
-    Json flat = flatten(Json::parse(line));
+    nlohmann::json flat = flatten(nlohmann::json::parse(line));
     RoundMetrics metrics;
     for_each_field(metrics, FromJson{flat});
-    for (const Json& one : flat.value("failed", Json::array()))
-      metrics.failed.push_back({one.at("client").get<std::int64_t>(), one.at("reason").get<std::string>()});
-    flat.erase("failed");
+    if (const auto failed = flat.find("failed"); failed != flat.end()) {
+      for (const auto& one : *failed)
+        metrics.failed.push_back({one.at("client").get<std::int64_t>(), one.at("reason").get<std::string>()});
+      flat.erase(failed);
+    }
     if (!flat.empty()) throw Error(fmt::format("the key {} is not known", flat.begin().key()));
     return metrics;
   } catch (const std::exception& error) {

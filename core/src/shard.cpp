@@ -2,6 +2,7 @@
 
 #include "fedmpi/hdf5_file.hpp"
 #include "file_error.hpp"
+#include "rehearsal.hpp"
 
 #include <algorithm>
 #include <array>
@@ -74,6 +75,28 @@ bool is_reserved(const std::string& key) {
   return std::find(reserved.begin(), reserved.end(), key) != reserved.end();
 }
 
+Shard read_file(const std::filesystem::path& path) {
+  const Hdf5Reader file(path);
+  if (!file.has_attribute("/", "schema") || file.read_string("/", "schema") != schema) {
+    throw file_error(path, "is not a shard (its attribute schema is not fedmpi-shard); make one with fedmpi prepare");
+  }
+  if (const std::int64_t version = file.read_integer("/", "schema_version"); version != schema_version) {
+    throw file_error(path, fmt::format("has schema_version {}; this program reads {}", version, schema_version));
+  }
+  Shard shard;
+  shard.vocabulary_size = file.read_integer("/", "vocabulary_size");
+  shard.num_labels = file.read_integer("/", "num_labels");
+  shard.vocabulary_digest = file.read_string("/", "vocabulary_digest");
+  for (const std::string& name : file.attributes("/")) {
+    if (!is_reserved(name)) shard.provenance[name] = file.read_string("/", name);
+  }
+  shard.tokens = file.read("/tokens");
+  shard.offsets = file.read("/offsets");
+  shard.labels = file.read("/labels");
+  check_shard(shard, path);
+  return shard;
+}
+
 }  // namespace
 
 void write_shard(const std::filesystem::path& path, const Shard& shard) {
@@ -99,25 +122,8 @@ void write_shard(const std::filesystem::path& path, const Shard& shard) {
 }
 
 Shard read_shard(const std::filesystem::path& path) {
-  const Hdf5Reader file(path);
-  if (!file.has_attribute("/", "schema") || file.read_string("/", "schema") != schema) {
-    throw file_error(path, "is not a shard (its attribute schema is not fedmpi-shard); make one with fedmpi prepare");
-  }
-  if (const std::int64_t version = file.read_integer("/", "schema_version"); version != schema_version) {
-    throw file_error(path, fmt::format("has schema_version {}; this program reads {}", version, schema_version));
-  }
-  Shard shard;
-  shard.vocabulary_size = file.read_integer("/", "vocabulary_size");
-  shard.num_labels = file.read_integer("/", "num_labels");
-  shard.vocabulary_digest = file.read_string("/", "vocabulary_digest");
-  for (const std::string& name : file.attributes("/")) {
-    if (!is_reserved(name)) shard.provenance[name] = file.read_string("/", name);
-  }
-  shard.tokens = file.read("/tokens");
-  shard.offsets = file.read("/offsets");
-  shard.labels = file.read("/labels");
-  check_shard(shard, path);
-  return shard;
+  rehearse(path, [&path] { read_file(path); });
+  return read_file(path);
 }
 
 std::vector<std::filesystem::path> find_shards(const std::filesystem::path& directory, const std::string& split) {

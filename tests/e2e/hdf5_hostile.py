@@ -4,6 +4,7 @@ Also: h5py reads what the program writes. Usage: hdf5_hostile.py PROBE
 """
 
 import json
+import struct
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,16 @@ def group(file, _):
     file.create_group("tokens")
 
 
+def too_little_storage(path):
+    """The raw data's address and size as its layout message has them: 10 bytes become 4."""
+    with h5py.File(path) as file:
+        address = file["tokens"].id.get_offset()
+    whole, part = struct.pack("<QQ", address, TOKENS.nbytes), struct.pack("<QQ", address, 4)
+    bytes_ = path.read_bytes()
+    assert bytes_.count(whole) == 1
+    path.write_bytes(bytes_.replace(whole, part))
+
+
 def missing(file, _):
     del file["labels"]
 
@@ -106,7 +117,7 @@ REFUSED = {
     "bomb of zeros": (replace("tokens", shape=(1 << 36,), dtype="u2", chunks=(1 << 20,), compression="gzip"), "claims"),
     "nothing but a shape": (replace("tokens", shape=(1 << 30,), dtype="u2"), "claims"),
     "huge shape": (replace("tokens", shape=(1 << 60,), dtype="u2", chunks=(16,)), "absurd"),
-    "huge chunk": (replace("tokens", shape=(8,), maxshape=(None,), dtype="u2", chunks=(1 << 29,)), "256 MiB"),
+    "huge chunk": (replace("tokens", shape=(8,), maxshape=(None,), dtype="u2", chunks=(1 << 29,)), "chunks of more than"),
     "variable string": (attribute("schema", "fedmpi-shard"), "fixed length"),
     "array of versions": (attribute("schema_version", np.array([1, 1])), "single value"),
     "float version": (attribute("schema_version", 1.0), "int32 or int64"),
@@ -120,6 +131,13 @@ def probe(what, path):
     return subprocess.run([PROBE, what, str(path)], capture_output=True, text=True, timeout=60)
 
 
+def expect_refused(name, path, expected):
+    result = probe("read-shard", path)
+    assert result.returncode == 2 and expected in result.stderr, (name, result)
+    assert "shard.h5: " in result.stderr and result.stderr.count("\n") == 1, (name, result)
+    print(f"{name}: {result.stderr.strip().split('shard.h5: ')[1]}")
+
+
 def check_hostile(directory):
     for name, change in ACCEPTED.items():
         with h5py.File(directory / "shard.h5", "w") as file:
@@ -131,10 +149,11 @@ def check_hostile(directory):
         with h5py.File(directory / "shard.h5", "w") as file:
             honest(file)
             change(file, directory)
-        result = probe("read-shard", directory / "shard.h5")
-        assert result.returncode == 2 and expected in result.stderr, (name, result)
-        assert "shard.h5: " in result.stderr and result.stderr.count("\n") == 1, (name, result)
-        print(f"{name}: {result.stderr.strip().split('shard.h5: ')[1]}")
+        expect_refused(name, directory / "shard.h5", expected)
+    with h5py.File(directory / "shard.h5", "w") as file:
+        honest(file)
+    too_little_storage(directory / "shard.h5")
+    expect_refused("too little storage", directory / "shard.h5", "4 bytes where its shape takes 10")
 
 
 def check_h5py_reads(directory):

@@ -247,6 +247,9 @@ TEST(Job, SaysWhatIsMissing) {
             "a.toml:1:1: 'rounds' stands outside any section; it belongs to [run]");
   EXPECT_EQ(error_of("run = 3\n"), "a.toml:1:1: 'run' must be a section; begin it with the line [run]");
   EXPECT_NE(error_of(std::string((1 << 20) + 1, '#')).find("a job file has at most 1048576 bytes"), std::string::npos);
+  std::string nested = "a";
+  for (int i = 0; i < 200'000; ++i) nested += ".a";
+  EXPECT_NE(error_of(nested + " = 1").find("a job file has at most 4096 dots"), std::string::npos);
 }
 
 TEST(Job, KeysMustFitEachOther) {

@@ -81,6 +81,10 @@ TEST(Metrics, LinesThatAreNotUnderstoodAreErrors) {
        {std::string(""), std::string("{"), std::string("[]"), std::string("{}"), good + good,
         good.substr(0, good.size() - 1) + R"(,"surprise":1})", good.substr(0, good.size() - 1) + R"(,"clients":"7"})",
         good.substr(0, good.size() - 1) + R"(,"clients":1.5})",
+        good.substr(0, good.size() - 1) + R"(,"clients":18446744073709551615})",
+        good.substr(0, good.size() - 1) + R"(,"round":4294967296})",
+        good.substr(0, good.size() - 1) + R"(,"clients":)" + std::string(500'000, '[') + std::string(500'000, ']') +
+            "}",
         good.substr(0, good.size() - 1) + R"(,"fit":{"loss":"x"}})"}) {
     EXPECT_THROW(from_json_line(bad), Error) << bad;
   }

@@ -5,6 +5,7 @@
 #include "temporary_directory.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <string>
 
@@ -112,6 +113,25 @@ TEST(ReviewSource, OtherFilesAreNotArchives) {
   EXPECT_TRUE(contains(error_of(directory / "empty"), "holds neither train/ nor aclImdb/train/"));
   std::filesystem::create_directories(directory / "half" / "train" / "neg");
   EXPECT_TRUE(contains(error_of(directory / "half"), "cannot be read"));
+}
+
+// A tar header's checksum is the sum of its bytes with blanks in its own place.
+void set_tar_type(std::string& tar, char type) {
+  tar[156] = type;
+  std::fill_n(tar.begin() + 148, 8, ' ');
+  unsigned sum = 0;
+  for (std::size_t i = 0; i < 512; ++i) sum += static_cast<unsigned char>(tar[i]);
+  std::snprintf(tar.data() + 148, 8, "%06o", sum);
+}
+
+TEST(ReviewSource, ANegativeSizeIsAnError) {
+  TemporaryDirectory directory;
+  write_archive(directory / "tar", {{"attributes", "26 GNU.sparse.realsize=-5\n"}, {"train/pos/1_9.txt", "good"}},
+                AE_IFREG, ARCHIVE_FORMAT_TAR_USTAR, false);
+  std::string tar = read_bytes(directory / "tar");
+  set_tar_type(tar, 'x');  // the first entry now says more of the second
+  write_archive(directory / "a.tar.gz", {{"", tar}}, AE_IFREG, ARCHIVE_FORMAT_RAW);
+  EXPECT_TRUE(contains(error_of(directory / "a.tar.gz"), "has no size"));
 }
 
 TEST(ReviewSource, BoundsAReviewAndTakesOnlyPlainFiles) {

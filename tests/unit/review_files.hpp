@@ -23,10 +23,11 @@ inline ReviewFiles small_reviews() {
           {"aclImdb/test/neg/3_3.txt", "bad good"}};
 }
 
-inline void write_archive(const std::filesystem::path& path, const ReviewFiles& files, int type = AE_IFREG) {
+inline void write_archive(const std::filesystem::path& path, const ReviewFiles& files, int type = AE_IFREG,
+                          int format = ARCHIVE_FORMAT_TAR_USTAR, bool compressed = true) {
   archive* tar = archive_write_new();
-  archive_write_add_filter_gzip(tar);
-  archive_write_set_format_ustar(tar);
+  if (compressed) archive_write_add_filter_gzip(tar);
+  archive_write_set_format(tar, format);
   if (archive_write_open_filename(tar, path.c_str()) != ARCHIVE_OK) throw std::runtime_error("no archive");
   for (const auto& [name, text] : files) {
     archive_entry* entry = archive_entry_new();

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <filesystem>
+
+namespace fedmpi {
+
+// Small honest files, from which the targets start: `directory`/shard and `directory`/checkpoint.
+void make_hdf5_seeds(const std::filesystem::path& directory);
+
+}  // namespace fedmpi
