@@ -77,7 +77,8 @@ enum Phase : int { fitting, aggregated, recorded };
 // in which collective comes next.
 class Federation {
  public:
-  Federation(Communicator& communicator, Experiment& experiment, const RunRequest& request);
+  Federation(Communicator& communicator, Experiment& experiment, const RunRequest& request,
+             TimeLimit::Clock::time_point start);
   // `begun` becomes true once the run's directory is written.
   RunEnd run(bool& begun);
 
@@ -123,13 +124,14 @@ class Federation {
   std::int64_t bytes_before_ = 0;
 };
 
-Federation::Federation(Communicator& communicator, Experiment& experiment, const RunRequest& request)
+Federation::Federation(Communicator& communicator, Experiment& experiment, const RunRequest& request,
+                       TimeLimit::Clock::time_point start)
     : communicator_{communicator},
       experiment_{experiment},
       job_{experiment.job},
       verifies_{request.mode == RunMode::verify},
       on_signal_{request.on_signal},
-      time_limit_{experiment.job.run.max_seconds} {
+      time_limit_{experiment.job.run.max_seconds, start} {
   if (!communicator.is_server()) return;
   if (verifies_)
     record_ = std::make_unique<Verification>(experiment, request.job, request.num_rounds, request.from_start);
@@ -463,6 +465,7 @@ void Federation::finish_round(const Stopwatch& stopwatch) {
 }  // namespace
 
 RunEnd run_federation(Communicator& communicator, RunRequest request) {
+  const auto start = TimeLimit::Clock::now();
   for (;;) {
     bool begun = false;
     std::filesystem::path output;
@@ -472,7 +475,7 @@ RunEnd run_federation(Communicator& communicator, RunRequest request) {
       try {
         Experiment experiment = make_experiment(communicator, request);
         output = experiment.job.run.output;
-        end = Federation(communicator, experiment, request).run(begun);
+        end = Federation(communicator, experiment, request, start).run(begun);
       } catch (const AgreedError& agreed) {
         error = agreed;
       }

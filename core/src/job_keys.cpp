@@ -17,7 +17,7 @@ constexpr OptionSpec run_keys[] = {
     {"rounds", OptionType::integer, "3", "rounds of training", 1, int_maximum},
     {"threads", OptionType::integer, "0", "per rank; 0: the node's cores shared among its ranks", 0, 1024},
     {"max_seconds", OptionType::number, "0", "stop in time, to be resumed; 0: no limit but a Slurm allocation's", 0,
-     unbounded},
+     1e9},
     {"plugins", OptionType::strings, "", "directories that are searched for plugins first"},
 };
 

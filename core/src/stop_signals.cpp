@@ -24,8 +24,6 @@ extern "C" void note_signal(int number) {
 }  // namespace
 
 StopSignals::StopSignals() {
-  raised_signal = 0;
-  interrupted = 0;
   struct sigaction action {};
   action.sa_handler = note_signal;
   action.sa_flags = SA_RESTART;

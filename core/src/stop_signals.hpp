@@ -4,8 +4,8 @@
 
 namespace fedmpi {
 
-// While it lives, SIGINT, SIGTERM and SIGUSR1 no longer end the process but are noted; a second SIGINT ends it at once.
-// One at a time.
+// While it lives, SIGINT, SIGTERM and SIGUSR1 no longer end the process but are noted, for good; a second SIGINT ends
+// it at once. One at a time.
 class FEDMPI_API StopSignals {
  public:
   StopSignals();

@@ -7,7 +7,7 @@ namespace fedmpi {
 
 namespace {
 
-using Clock = std::chrono::system_clock;
+using Clock = TimeLimit::Clock;
 
 constexpr std::chrono::seconds needed_to_end{5};  // a checkpoint, and MPI's own end
 
@@ -17,8 +17,8 @@ Clock::duration duration_of(double seconds) {
 
 }  // namespace
 
-TimeLimit::TimeLimit(double max_seconds) : end_{Clock::time_point::max()} {
-  if (max_seconds > 0.0) end_ = Clock::now() + duration_of(max_seconds);
+TimeLimit::TimeLimit(double max_seconds, Clock::time_point start) : end_{Clock::time_point::max()} {
+  if (max_seconds > 0.0) end_ = start + duration_of(max_seconds);
   if (const char* text = std::getenv("SLURM_JOB_END_TIME")) {
     const long long seconds = std::strtoll(text, nullptr, 10);
     if (seconds > 0) end_ = std::min(end_, Clock::time_point(std::chrono::seconds(seconds)) - needed_to_end);
