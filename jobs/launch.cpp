@@ -21,9 +21,9 @@ void complain(const std::string& message) {
   fmt::print(stderr, "fedmpi: {}\n", message);
 }
 
-int launch(const RunRequest& request, int& argc, char**& argv) {
-  const MpiSession session(argc, argv);
-  Communicator communicator(session);
+namespace {
+
+int run(Communicator& communicator, const RunRequest& request) {
   set_log_rank(communicator.rank(), communicator.size());
   try {
     return run_federation(communicator, request) == RunEnd::done ? 0 : stopped_status;
@@ -31,6 +31,19 @@ int launch(const RunRequest& request, int& argc, char**& argv) {
     if (communicator.is_server()) complain(error.what());
     close_log(error.what());
     return error.is_user_error ? 2 : 1;
+  }
+}
+
+}  // namespace
+
+int launch(const RunRequest& request, int& argc, char**& argv) {
+  MpiSession session(argc, argv);
+  try {
+    Communicator communicator(session);
+    return run(communicator, request);
+  } catch (const RankLost&) {
+    complain("a rank was lost before the run began");
+    MpiSession::abort(1);
   }
 }
 

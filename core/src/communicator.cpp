@@ -24,6 +24,7 @@ constexpr int report_tag = 1, answer_tag = 2;               // from a host to th
 constexpr std::int64_t finished_word = -1, stop_word = -2;  // other reports are amounts, never negative
 // An `int` count and some libraries' own byte counts end at 2^31.
 constexpr std::int64_t max_message_bytes = std::int64_t{1} << 30;
+constexpr double first_frozen_rank_seconds = 60.0;  // until the job says
 // Open MPI's reduce is several times faster on pieces that stay in the cache than on one long buffer.
 constexpr std::int64_t reduce_piece = std::int64_t{1} << 17;
 
@@ -62,7 +63,7 @@ struct Communicator::Handle {
   MPI_Comm comm = MPI_COMM_NULL;
 };
 
-Communicator::Communicator(const MpiSession&) : handle_{std::make_unique<Handle>()} {
+Communicator::Communicator(MpiSession& session) : session_{session}, handle_{std::make_unique<Handle>()} {
   FEDMPI_MPI(MPI_Comm_dup, MPI_COMM_WORLD, &handle_->comm);
   FEDMPI_MPI(MPI_Comm_set_errhandler, handle_->comm, MPI_ERRORS_RETURN);
   FEDMPI_MPI(MPI_Comm_rank, handle_->comm, &rank_);
@@ -70,11 +71,13 @@ Communicator::Communicator(const MpiSession&) : handle_{std::make_unique<Handle>
   Place own{.cores = {}, .is_host = is_host(rank_) ? 1 : 0, .pid = ::getpid()};
   sched_getaffinity(0, sizeof own.cores, &own.cores);
   int sharing = 0;
+  std::vector<int> neighbours;
   for (const Place& place : places_on_node(handle_->comm, own)) {
     if (place.is_host != 0 && CPU_EQUAL(&place.cores, &own.cores) != 0) ++sharing;
-    if (place.pid != own.pid) neighbours_.push_back(place.pid);
+    if (place.pid != own.pid) neighbours.push_back(place.pid);
   }
   cores_per_host_ = std::max(1, CPU_COUNT(&own.cores) / std::max(1, sharing));
+  session_.end_frozen(neighbours, first_frozen_rank_seconds);
 }
 
 void Communicator::revoke() {
@@ -93,7 +96,7 @@ bool Communicator::shrink() {
   FEDMPI_MPI(MPI_Comm_set_errhandler, handle_->comm, MPI_ERRORS_RETURN);
   FEDMPI_MPI(MPI_Comm_rank, handle_->comm, &rank_);
   FEDMPI_MPI(MPI_Comm_size, handle_->comm, &size_);
-  stop_ = false;
+  stop_ = loss_noticed_ = false;
   MPI_Group before = MPI_GROUP_NULL, after = MPI_GROUP_NULL;
   FEDMPI_MPI(MPI_Comm_group, old, &before);
   FEDMPI_MPI(MPI_Comm_group, handle_->comm, &after);
@@ -132,7 +135,8 @@ void Communicator::reduce_sum(at::Tensor buffer) {
   for (std::int64_t begin = 0; begin < buffer.numel(); begin += reduce_piece) {
     const auto count = static_cast<int>(std::min(reduce_piece, buffer.numel() - begin));
     const void* send = is_server() ? MPI_IN_PLACE : static_cast<const void*>(values + begin);
-    FEDMPI_MPI(MPI_Reduce, send, values + begin, count, MPI_INT64_T, MPI_SUM, server, handle_->comm);
+    void* receive = is_server() ? values + begin : nullptr;
+    FEDMPI_MPI(MPI_Reduce, send, receive, count, MPI_INT64_T, MPI_SUM, server, handle_->comm);
   }
   if (!is_server()) bytes_sent_ += static_cast<std::int64_t>(buffer.nbytes());
 }
@@ -163,7 +167,10 @@ void Communicator::report(std::int64_t amount) {
   if (is_server()) return;
   const int result = MPI_Send(&amount, 1, MPI_INT64_T, server, report_tag, handle_->comm);
   // Whoever is told of a loss here goes on with its own work; await_reports will fail.
-  if (!ulfm::is_loss(result)) check(result, "MPI_Send");
+  if (ulfm::is_loss(result))
+    loss_noticed_ = true;
+  else
+    check(result, "MPI_Send");
 }
 
 void Communicator::request_stop() {
@@ -175,7 +182,10 @@ bool Communicator::stop_requested() {
   if (stop_ || is_server()) return stop_;
   int arrived = 0;
   const int result = MPI_Iprobe(server, answer_tag, handle_->comm, &arrived, MPI_STATUS_IGNORE);
-  if (ulfm::is_loss(result)) return false;  // as in report
+  if (ulfm::is_loss(result)) {
+    loss_noticed_ = true;  // as in report
+    return false;
+  }
   check(result, "MPI_Iprobe");
   return arrived != 0;  // it is received by await_reports
 }
@@ -186,28 +196,30 @@ void Communicator::tell_hosts(std::int64_t word) {
 
 bool Communicator::await_reports(const std::function<void(std::int64_t)>& advance,
                                  const std::function<bool()>& wants_stop) {
-  if (!is_server()) {
-    report(finished_word);
-    std::int64_t word = 0;
-    stop_ = false;
-    do {
-      FEDMPI_MPI(MPI_Recv, &word, 1, MPI_INT64_T, server, answer_tag, handle_->comm, MPI_STATUS_IGNORE);
-      stop_ = stop_ || word == stop_word;
-    } while (word != finished_word);
-    return std::exchange(stop_, false);
+  const bool stopped = is_server() ? await_hosts(advance, wants_stop) : await_server(wants_stop);
+  stop_ = false;
+  return stopped;
+}
+
+bool Communicator::receive_word(int from, int tag, std::int64_t& word) {
+  int arrived = 0;
+  FEDMPI_MPI(MPI_Iprobe, from, tag, handle_->comm, &arrived, MPI_STATUS_IGNORE);
+  if (arrived == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return false;
   }
+  FEDMPI_MPI(MPI_Recv, &word, 1, MPI_INT64_T, from, tag, handle_->comm, MPI_STATUS_IGNORE);
+  return true;
+}
+
+bool Communicator::await_hosts(const std::function<void(std::int64_t)>& advance,
+                               const std::function<bool()>& wants_stop) {
   bool told = false;
   for (int waiting = size_ - 1; waiting > 0;) {
     stop_ = stop_ || wants_stop();
     if (stop_ && !std::exchange(told, true)) tell_hosts(stop_word);
-    int arrived = 0;
-    FEDMPI_MPI(MPI_Iprobe, MPI_ANY_SOURCE, report_tag, handle_->comm, &arrived, MPI_STATUS_IGNORE);
-    if (arrived == 0) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      continue;
-    }
     std::int64_t word = 0;
-    FEDMPI_MPI(MPI_Recv, &word, 1, MPI_INT64_T, MPI_ANY_SOURCE, report_tag, handle_->comm, MPI_STATUS_IGNORE);
+    if (!receive_word(MPI_ANY_SOURCE, report_tag, word)) continue;
     if (word == finished_word)
       --waiting;
     else if (word == stop_word)
@@ -215,9 +227,21 @@ bool Communicator::await_reports(const std::function<void(std::int64_t)>& advanc
     else
       advance(word);
   }
-  if (stop_ && !told) tell_hosts(stop_word);  // the last to finish had asked for it
+  if (stop_ && !told) tell_hosts(stop_word);
   tell_hosts(finished_word);
-  return std::exchange(stop_, false);
+  return stop_;
+}
+
+// A host that has finished may be the one that wants all to stop. Where the server hears of that too late it takes it
+// for the next turn's wish, which it is then.
+bool Communicator::await_server(const std::function<bool()>& wants_stop) {
+  bool stopped = false;
+  report(finished_word);
+  for (std::int64_t word = 0; word != finished_word;) {
+    if (!stop_ && wants_stop()) request_stop();
+    if (receive_word(server, answer_tag, word)) stopped = stopped || word == stop_word;
+  }
+  return stopped;
 }
 
 AgreedError::AgreedError(const std::string& message, bool user) : Error(message), is_user_error{user} {}

@@ -8,7 +8,6 @@
 #include "fedmpi/progress.hpp"
 #include "host.hpp"
 #include "outcome.hpp"
-#include "peer_watch.hpp"
 #include "recorder.hpp"
 #include "schedule.hpp"
 #include "stop_signals.hpp"
@@ -39,11 +38,11 @@ std::int64_t peak_rss_bytes() {
   return std::int64_t{usage.ru_maxrss} * 1024;
 }
 
-// One rank reads the file: others may not see it, or see an older one.
-Experiment make_experiment(Communicator& communicator, const RunRequest& request) {
-  std::string text;
+// One rank reads the file: others may not see it, or see an older one. Where `text` has been read it is kept: a run
+// that starts over is the run that it was.
+Experiment make_experiment(Communicator& communicator, const RunRequest& request, std::string& text) {
   agree(communicator, [&] {
-    if (!communicator.is_server()) return;
+    if (!communicator.is_server() || !text.empty()) return;
     text = request.mode == RunMode::verify ? load_checkpoint(request.job).job : read_job_file(request.job);
   });
   communicator.broadcast(text);
@@ -58,6 +57,8 @@ Experiment make_experiment(Communicator& communicator, const RunRequest& request
   });
   return experiment;
 }
+
+enum StopReason : std::int64_t { none = 0, by_signal = 1, out_of_time = 2 };
 
 // Passes through Host::fit, which takes an exception of the standard for a client's failure.
 struct FitGivenUp {};
@@ -97,7 +98,7 @@ class Federation {
   void aggregate(std::span<const FitRecord> records);
   void evaluate();
   void finish_round(const Stopwatch& stopwatch);
-  void stop(int last_finished);
+  void stop(int last_finished, StopReason reason);
 
   Communicator& communicator_;
   Experiment& experiment_;
@@ -106,7 +107,6 @@ class Federation {
   const OnSignal on_signal_;
   const TimeLimit time_limit_;
   std::optional<StopSignals> signals_;  // once there is something to save
-  std::optional<PeerWatch> peer_watch_;
   int round_ = 0;
   Phase phase_ = fitting;  // of round_, on the server
   RoundMetrics metrics_;   // of round_
@@ -131,7 +131,7 @@ Federation::Federation(Communicator& communicator, Experiment& experiment, const
       job_{experiment.job},
       verifies_{request.mode == RunMode::verify},
       on_signal_{request.on_signal},
-      time_limit_{experiment.job.run.max_seconds, start} {
+      time_limit_{request.mode == RunMode::verify ? 0.0 : experiment.job.run.max_seconds, start} {
   if (!communicator.is_server()) return;
   if (verifies_)
     record_ = std::make_unique<Verification>(experiment, request.job, request.num_rounds, request.from_start);
@@ -226,8 +226,7 @@ void Federation::begin() {
   metrics_ = {.round = 0};
   broadcast(global_);
   signals_.emplace();
-  if (job_.federation.frozen_rank_seconds > 0.0)
-    peer_watch_.emplace(communicator_.neighbours(), job_.federation.frozen_rank_seconds);
+  communicator_.set_frozen_rank_seconds(job_.federation.frozen_rank_seconds);
   if (first_round_ > last_round_) return log(LogLevel::info, "nothing to do: all rounds are done");
   if (first_round_ > 0) return log(LogLevel::info, fmt::format("resumed after round {}", first_round_ - 1));
   evaluate();
@@ -261,7 +260,7 @@ void Federation::aggregate_round(const Stopwatch& stopwatch) {
       federation.clients, cohort_size(federation.clients, federation.fraction_fit, federation.min_fit_clients),
       random_key(job_.run.seed, Purpose::sample_clients, round_));
   metrics_.clients = static_cast<std::int64_t>(cohort.size());
-  if (!fit(cohort)) return stop(round_ - 1);
+  if (!fit(cohort)) return stop(round_ - 1, time_limit_.is_over() ? out_of_time : by_signal);
 
   const FitOutcome& own = host_->outcome();
   auto records = communicator_.all_gather(std::span<const FitRecord>(own.records));
@@ -335,7 +334,7 @@ bool Federation::fit(std::span<const std::int64_t> cohort) {
     const Stopwatch stopwatch;
     const double deadline = job_.federation.round_deadline_seconds;
     try {
-      host_->fit(clients, global_, [&](std::int64_t tokens) {
+      const auto after_step = [&](std::int64_t tokens) {
         // Host::fit takes it for this client's failure.
         if (deadline > 0.0 && stopwatch.seconds() > deadline && !verifies_)
           throw Error(fmt::format("not done within the {} s of federation.round_deadline_seconds", deadline));
@@ -343,31 +342,35 @@ bool Federation::fit(std::span<const std::int64_t> cohort) {
         advance(tokens);
         if (stops_now()) communicator_.request_stop();
         if (communicator_.stop_requested()) throw FitGivenUp{};
-      });
+      };
+      // Once a rank is known to be lost the client at hand is the last: the others are dealt out anew.
+      for (std::size_t i = 0; i < clients.size() && !communicator_.loss_noticed(); ++i)
+        host_->fit(std::span(clients).subspan(i, 1), global_, after_step);
     } catch (const FitGivenUp&) {
     }
   }
   return !communicator_.await_reports(advance, [&] {
     // At once: a launcher that ends its ranks waits for nobody.
-    if (stops_now()) record_->give_up(global_);
+    if (stops_now() && record_) record_->give_up(global_);
     return stops_now();
   });
 }
 
 // Whether this rank wants the round to be given up.
 bool Federation::stops_now() const {
-  return (signals_->raised() && on_signal_ == OnSignal::abandon) || (record_ && time_limit_.is_over());
+  return (signals_->raised() && on_signal_ == OnSignal::abandon) || time_limit_.is_over();
 }
 
 // All ranks together, after the round `last_finished`.
-void Federation::stop(int last_finished) {
+void Federation::stop(int last_finished, StopReason reason) {
   stopped_ = true;
   agree(communicator_, [&] {
     if (record_) record_->give_up(global_);
   });
-  log(LogLevel::warning, fmt::format("{} after round {} of {}{}",
-                                     time_limit_.leaves(longest_round_) ? "stopped by a signal" : "out of time",
-                                     last_finished, last_round_, verifies_ ? "" : ": go on with --resume"));
+  if (!record_) return;
+  log(LogLevel::warning,
+      fmt::format("{} after round {} of {}{}", reason == out_of_time ? "out of time" : "stopped by a signal",
+                  last_finished, last_round_, verifies_ ? "" : ": go on with --resume"));
 }
 
 void Federation::enforce_policy(const FitOutcome& outcome) const {
@@ -442,30 +445,31 @@ void Federation::evaluate() {
 void Federation::finish_round(const Stopwatch& stopwatch) {
   struct State {
     std::int64_t bytes_sent, peak_rss_bytes;
-    std::int64_t wants_to_stop;
+    std::int64_t reason_to_stop;
   };
   const int round = metrics_.round;
   if (round > 0) longest_round_ = std::max(longest_round_, stopwatch.seconds());
-  const bool wants_to_stop = signals_->raised() || (record_ && !time_limit_.leaves(longest_round_));
-  const State state{communicator_.bytes_sent() - bytes_before_, peak_rss_bytes(), wants_to_stop ? 1 : 0};
+  StopReason reason = signals_->raised() ? by_signal : !time_limit_.leaves(longest_round_) ? out_of_time : none;
+  const State state{communicator_.bytes_sent() - bytes_before_, peak_rss_bytes(), reason};
   bytes_before_ = communicator_.bytes_sent();
-  bool ends = round == last_round_;
   for (const State& one : communicator_.all_gather(std::span<const State>(&state, 1))) {
     metrics_.bytes_sent += one.bytes_sent;
     metrics_.peak_rss_bytes = std::max(metrics_.peak_rss_bytes, one.peak_rss_bytes);
-    ends = ends || one.wants_to_stop != 0;
+    if (reason == none) reason = static_cast<StopReason>(one.reason_to_stop);
   }
+  const bool ends = reason != none || round == last_round_;
   agree(communicator_, [&] {
     if (record_) record_->finish_round(metrics_, global_, stopwatch, ends);
     phase_ = recorded;
   });
-  if (ends && round < last_round_) stop(round);
+  if (round < last_round_ && reason != none) stop(round, reason);
 }
 
 }  // namespace
 
 RunEnd run_federation(Communicator& communicator, RunRequest request) {
   const auto start = TimeLimit::Clock::now();
+  std::string text;  // of the job
   for (;;) {
     bool begun = false;
     std::filesystem::path output;
@@ -473,7 +477,7 @@ RunEnd run_federation(Communicator& communicator, RunRequest request) {
       std::optional<AgreedError> error;
       RunEnd end = RunEnd::done;
       try {
-        Experiment experiment = make_experiment(communicator, request);
+        Experiment experiment = make_experiment(communicator, request, text);
         output = experiment.job.run.output;
         end = Federation(communicator, experiment, request, start).run(begun);
       } catch (const AgreedError& agreed) {
@@ -493,10 +497,11 @@ RunEnd run_federation(Communicator& communicator, RunRequest request) {
       if (!how.ranks_are_shrunk) communicator.shrink();
     }
     set_log_rank(communicator.rank(), communicator.size());
-    if (communicator.is_server())
-      log(LogLevel::warning, fmt::format("ranks were lost: {} go on from the newest checkpoint", communicator.size()));
+    if (!communicator.is_server()) continue;
     const bool can_resume = begun && !list_checkpoints(output / "checkpoints").empty();
     if (request.mode == RunMode::start && can_resume) request.mode = RunMode::resume;
+    log(LogLevel::warning, fmt::format("ranks were lost: the other {} go on from {}", communicator.size(),
+                                       request.mode == RunMode::start ? "the start" : "the newest checkpoint"));
   }
 }
 

@@ -193,6 +193,9 @@ std::string attribute_label(const std::string& object, const std::string& name) 
 }  // namespace
 
 Hdf5Reader::Hdf5Reader(const std::filesystem::path& path) : path_(path) {
+  // Opening a pipe would wait for ever.
+  if (std::error_code error; std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))
+    throw file_error(path, "is not a file");
   hdf5::prepare_library();
   const Handle access = hdf5::file_access();
   file_ = hdf5::check(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), path, "could not be opened as an HDF5 file");

@@ -1,6 +1,7 @@
 #include "mpi_session.hpp"
 
 #include "fedmpi/communicator.hpp"
+#include "peer_watch.hpp"
 #include "ulfm.hpp"
 
 #include <cstdlib>
@@ -34,6 +35,11 @@ MpiSession::MpiSession(int& argc, char**& argv) {
 
 MpiSession::~MpiSession() {
   if (std::uncaught_exceptions() == 0 && !lost) MPI_Finalize();
+}
+
+void MpiSession::end_frozen(const std::vector<int>& pids, double seconds) {
+  if (watch_ == nullptr) watch_ = std::make_unique<PeerWatch>(pids, seconds);
+  watch_->set_seconds(seconds);
 }
 
 void MpiSession::abort(int status) noexcept {

@@ -35,7 +35,7 @@ bool is_stopped(int pid) {
 }  // namespace
 
 PeerWatch::PeerWatch(std::vector<int> pids, double seconds)
-    : thread_{[this, pids = std::move(pids), seconds]() mutable { watch(std::move(pids), seconds); }} {}
+    : seconds_{seconds}, thread_{[this, pids = std::move(pids)] { watch(pids); }} {}
 
 PeerWatch::~PeerWatch() {
   {
@@ -46,13 +46,15 @@ PeerWatch::~PeerWatch() {
   thread_.join();
 }
 
-void PeerWatch::watch(std::vector<int> pids, double seconds) {
-  const std::chrono::duration<double> pause(std::clamp(seconds / 8.0, 0.05, 2.0));
+void PeerWatch::watch(const std::vector<int>& pids) {
+  constexpr std::chrono::milliseconds pause(100);
   std::map<int, Stopwatch> stopped;
   std::unique_lock lock(mutex_);
   for (Stopwatch since_last; !end_.wait_for(lock, pause, [this] { return ended_; }); since_last = {}) {
     // This process was itself stopped: when the others were is not known.
-    if (since_last.seconds() > 2.0 * pause.count() + 1.0) stopped.clear();
+    if (since_last.seconds() > 2.0) stopped.clear();
+    const double seconds = seconds_;
+    if (seconds <= 0.0) continue;
     for (const int pid : pids) {
       if (!is_stopped(pid) || !is_this_program(pid)) {
         stopped.erase(pid);

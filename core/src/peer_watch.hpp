@@ -2,6 +2,7 @@
 
 #include "fedmpi/export.hpp"
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -10,17 +11,19 @@
 namespace fedmpi {
 
 // Ends processes of this same program on this host (SIGKILL) once they have been stopped (SIGSTOP, not by a debugger)
-// for `seconds`, so that nobody waits for them for ever. Watches from a thread of its own.
+// for `seconds` (0: never), so that nobody waits for them for ever. Watches from a thread of its own.
 class FEDMPI_API PeerWatch {
  public:
   PeerWatch(std::vector<int> pids, double seconds);
   ~PeerWatch();
+  void set_seconds(double seconds) { seconds_ = seconds; }
   PeerWatch(const PeerWatch&) = delete;
   PeerWatch& operator=(const PeerWatch&) = delete;
 
  private:
-  void watch(std::vector<int> pids, double seconds);
+  void watch(const std::vector<int>& pids);
 
+  std::atomic<double> seconds_;
   std::mutex mutex_;
   std::condition_variable end_;
   bool ended_ = false;

@@ -131,7 +131,6 @@ void Recorder::begin() {
     lock_ = std::make_unique<DirectoryLock>(directory_);
     check_fresh(directory_);  // again: another run may have been faster
   }
-  fs::create_directories(directory_ / "checkpoints");
   for (const std::string& line : history_) rounds_.push_back(from_json_line(line));
   if (!rounds_.empty()) {
     saved_round_ = rounds_.back().round;
@@ -139,6 +138,7 @@ void Recorder::begin() {
   }
   // First: a directory whose metrics are empty is known to be a run's that did not come far.
   metrics_ = std::make_unique<MetricsWriter>(directory_, history_);
+  fs::create_directories(directory_ / "checkpoints");
   write_whole_file(directory_ / "job.toml", experiment_.resolved_job);
 }
 

@@ -6,7 +6,9 @@
 #include <exception>
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <hdf5.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,6 +30,11 @@ void die_quietly(rlim_t seconds) {
   ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);
 }
 
+// Sent by the system when memory is short, or by a user. Time runs out with SIGXCPU.
+bool is_from_outside(int signal) {
+  return signal == SIGKILL || signal == SIGTERM || signal == SIGINT;
+}
+
 // Of HDF5's files and what is in them. Some files cannot be closed again.
 ssize_t num_open() {
   return H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL);
@@ -39,9 +46,12 @@ void rehearse(const std::filesystem::path& path, const std::function<void()>& re
   std::error_code error;
   const auto size = std::filesystem::file_size(path, error);
   if (error) return;  // the reader says what is wrong
-  const pid_t child = ::fork();
+  const pid_t parent = ::getpid(), child = ::fork();
   if (child < 0) throw Error(path.string() + ": no process could be started to read it in: " + errno_message());
   if (child == 0) {
+    // It would hold the locks of a parent that has gone.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);
     die_quietly(least_seconds + size / bytes_per_second);
     const ssize_t before = num_open();
     try {
@@ -54,6 +64,9 @@ void rehearse(const std::filesystem::path& path, const std::function<void()>& re
   while (::waitpid(child, &status, 0) < 0) {
     if (errno != EINTR) throw Error(path.string() + ": reading it in another process failed: " + errno_message());
   }
+  if (WIFSIGNALED(status) && is_from_outside(WTERMSIG(status)))
+    throw Error(fmt::format("{}: reading it in another process was ended by signal {}: is there enough memory?",
+                            path.string(), WTERMSIG(status)));
   if (status != 0) throw file_error(path, "is damaged in a way that the HDF5 library does not survive");
 }
 

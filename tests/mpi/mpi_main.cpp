@@ -27,7 +27,7 @@ fedmpi::Communicator& fedmpi::test_communicator() {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  const fedmpi::MpiSession session(argc, argv);
+  fedmpi::MpiSession session(argc, argv);
   world = std::make_unique<fedmpi::Communicator>(session);
   auto& listeners = testing::UnitTest::GetInstance()->listeners();
   if (world->rank() != 0) {

@@ -15,6 +15,8 @@
 
 namespace fedmpi {
 
+class PeerWatch;
+
 // Initialises MPI and finalises it, unless an exception is on its way out or a rank was lost: MPI_Finalize could then
 // wait for ever. One in a process, in main.
 class FEDMPI_API MpiSession {
@@ -24,8 +26,15 @@ class FEDMPI_API MpiSession {
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
 
+  // From now on and until MPI is finalised other ranks' processes on this node are ended once they have been stopped
+  // (SIGSTOP) for so long. Only the first call's `pids` count.
+  void end_frozen(const std::vector<int>& pids, double seconds);
+
   // Ends every rank of the job at once. Usable before, while and after MPI is initialised.
   [[noreturn]] static void abort(int status) noexcept;
+
+ private:
+  std::unique_ptr<PeerWatch> watch_;
 };
 
 // Thrown by collectives when a rank has died and MPI can go on without it (Open MPI under `mpirun --with-ft ulfm`). Not
@@ -37,7 +46,7 @@ struct RankLost {};
 // dtype and length must be the same on all ranks. Errors: Error naming the MPI call, and RankLost.
 class FEDMPI_API Communicator {
  public:
-  explicit Communicator(const MpiSession&);
+  explicit Communicator(MpiSession& session);  // watches for frozen ranks, at first with 60 s
   ~Communicator();
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
@@ -49,19 +58,19 @@ class FEDMPI_API Communicator {
   bool is_host(int rank) const noexcept { return rank != 0 || size_ == 1; }
   // The cores this rank may use, divided among the hosts that share them; at least 1.
   int cores_per_host() const noexcept { return cores_per_host_; }
-  // The processes of the other ranks on this node, as they were at the start.
-  const std::vector<int>& neighbours() const noexcept { return neighbours_; }
+  // After so many seconds a stopped rank on a node with others is ended; 0: never.
+  void set_frozen_rank_seconds(double seconds) { session_.end_frozen({}, seconds); }
 
   void broadcast(at::Tensor buffer);                              // from the server
   void broadcast(std::string& text);                              // from the server
-  void reduce_sum(at::Tensor buffer);                             // int64; the sum on the server, elsewhere unspecified
+  void reduce_sum(at::Tensor buffer);                             // int64; the sum on the server, elsewhere unchanged
   std::vector<std::string> all_gather(const std::string& bytes);  // one a rank, in rank order
 
   // Between two collectives, hosts tell the server how far they are, and any rank may ask all to give up their work. A
   // host calls report() any number of times, and request_stop() when it wants that; where stop_requested() it gives up.
-  // Then every rank calls await_reports(). On the server it calls `advance` for each report, asks `wants_stop` all the
-  // time, and sleeps in between instead of taking a core from a host. It returns on every rank once all are there, and
-  // says whether anybody asked to stop.
+  // Then every rank calls await_reports(). On the server it calls `advance` for each report. It asks `wants_stop` all
+  // the time, and sleeps in between instead of taking a core from a host. It returns on every rank once all are there,
+  // and says whether anybody asked to stop.
   void report(std::int64_t amount);
   void request_stop();
   bool stop_requested();
@@ -88,6 +97,7 @@ class FEDMPI_API Communicator {
   void revoke();
   int meet(int bits);
   bool shrink();
+  bool loss_noticed() const noexcept { return loss_noticed_; }  // by report() or stop_requested(), which go on
 
   // Bytes this rank has handed to collectives as payload, for the metrics.
   std::int64_t bytes_sent() const noexcept { return bytes_sent_; }
@@ -95,13 +105,17 @@ class FEDMPI_API Communicator {
  private:
   struct Handle;
   void tell_hosts(std::int64_t word);
+  bool receive_word(int from, int tag, std::int64_t& word);  // false, after a moment's sleep, when there is none
+  bool await_hosts(const std::function<void(std::int64_t)>& advance, const std::function<bool()>& wants_stop);
+  bool await_server(const std::function<bool()>& wants_stop);
 
+  MpiSession& session_;
   std::unique_ptr<Handle> handle_;
   int rank_ = 0;
   int size_ = 1;
   int cores_per_host_ = 1;
-  std::vector<int> neighbours_;
   bool stop_ = false;  // asked for since the last await_reports
+  bool loss_noticed_ = false;
   std::int64_t bytes_sent_ = 0;
 };
 
