@@ -30,6 +30,20 @@ TEST(Rehearsal, ACrashIsAnErrorThatNamesTheFile) {
   }
 }
 
+// The file may be good: it must not be passed over for an older one.
+TEST(Rehearsal, AProcessThatTheSystemEndsIsNoDamage) {
+  const TemporaryDirectory directory;
+  write_bytes(directory / "a.h5", "");
+  try {
+    rehearse(directory / "a.h5", [] { ::raise(SIGKILL); });
+    FAIL();
+  } catch (const UserError& error) {
+    FAIL() << error.what();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("memory"), std::string::npos) << error.what();
+  }
+}
+
 TEST(Rehearsal, WhatTheReaderThrowsOrIsAboutToSayIsLeftToIt) {
   const TemporaryDirectory directory;
   write_bytes(directory / "a.h5", "");
