@@ -71,13 +71,13 @@ Communicator::Communicator(MpiSession& session) : session_{session}, handle_{std
   Place own{.cores = {}, .is_host = is_host(rank_) ? 1 : 0, .pid = ::getpid()};
   sched_getaffinity(0, sizeof own.cores, &own.cores);
   int sharing = 0;
-  std::vector<int> neighbours;
+  std::vector<int> pids;
   for (const Place& place : places_on_node(handle_->comm, own)) {
     if (place.is_host != 0 && CPU_EQUAL(&place.cores, &own.cores) != 0) ++sharing;
-    if (place.pid != own.pid) neighbours.push_back(place.pid);
+    pids.push_back(place.pid);
   }
   cores_per_host_ = std::max(1, CPU_COUNT(&own.cores) / std::max(1, sharing));
-  session_.end_frozen(neighbours, first_frozen_rank_seconds);
+  session_.end_frozen(pids, first_frozen_rank_seconds);
 }
 
 void Communicator::revoke() {

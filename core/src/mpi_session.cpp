@@ -34,7 +34,10 @@ MpiSession::MpiSession(int& argc, char**& argv) {
 }
 
 MpiSession::~MpiSession() {
-  if (std::uncaught_exceptions() == 0 && !lost) MPI_Finalize();
+  if (std::uncaught_exceptions() != 0) return;
+  if (!lost) MPI_Finalize();
+  // A rank that is stopped after its work is done would keep the launcher waiting.
+  if (watch_ != nullptr) watch_->outlive_others();
 }
 
 void MpiSession::end_frozen(const std::vector<int>& pids, double seconds) {

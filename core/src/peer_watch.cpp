@@ -12,6 +12,7 @@
 #include <string>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 namespace fedmpi {
 
@@ -35,7 +36,7 @@ bool is_stopped(int pid) {
 }  // namespace
 
 PeerWatch::PeerWatch(std::vector<int> pids, double seconds)
-    : seconds_{seconds}, thread_{[this, pids = std::move(pids)] { watch(pids); }} {}
+    : pids_{std::move(pids)}, seconds_{seconds}, thread_{[this] { watch(); }} {}
 
 PeerWatch::~PeerWatch() {
   {
@@ -46,7 +47,18 @@ PeerWatch::~PeerWatch() {
   thread_.join();
 }
 
-void PeerWatch::watch(const std::vector<int>& pids) {
+void PeerWatch::outlive_others() const {
+  if (seconds_ <= 0.0) return;
+  const int own = ::getpid();
+  for (const int pid : pids_) {
+    if (pid == own) break;
+    if (is_this_program(pid)) return;
+  }
+  for (const int pid : pids_)
+    while (pid != own && is_this_program(pid)) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+}
+
+void PeerWatch::watch() {
   constexpr std::chrono::milliseconds pause(100);
   std::map<int, Stopwatch> stopped;
   std::unique_lock lock(mutex_);
@@ -55,7 +67,7 @@ void PeerWatch::watch(const std::vector<int>& pids) {
     if (since_last.seconds() > 2.0) stopped.clear();
     const double seconds = seconds_;
     if (seconds <= 0.0) continue;
-    for (const int pid : pids) {
+    for (const int pid : pids_) {
       if (!is_stopped(pid) || !is_this_program(pid)) {
         stopped.erase(pid);
       } else if (stopped.try_emplace(pid).first->second.seconds() >= seconds) {

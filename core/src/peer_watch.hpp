@@ -14,15 +14,19 @@ namespace fedmpi {
 // for `seconds` (0: never), so that nobody waits for them for ever. Watches from a thread of its own.
 class FEDMPI_API PeerWatch {
  public:
+  // `pids`: of all, in an order that all know; this process may be among them.
   PeerWatch(std::vector<int> pids, double seconds);
   ~PeerWatch();
   void set_seconds(double seconds) { seconds_ = seconds; }
+  // Where this process is the first of those that still run, and there is a limit: returns when it is the only one.
+  void outlive_others() const;
   PeerWatch(const PeerWatch&) = delete;
   PeerWatch& operator=(const PeerWatch&) = delete;
 
  private:
-  void watch(const std::vector<int>& pids);
+  void watch();
 
+  const std::vector<int> pids_;
   std::atomic<double> seconds_;
   std::mutex mutex_;
   std::condition_variable end_;

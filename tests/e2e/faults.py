@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 from launching import descendants, environment, launcher, send
@@ -62,8 +63,13 @@ class Tools:
         """0 ranks: one, without a launcher."""
         launch = [*launcher(self.mpirun, ranks), *launcher_options] if ranks > 0 else []
         command = [*launch, self.fedmpi, "run", str(self.directory / "job.toml"), "--output", output, *arguments]
-        return subprocess.Popen(command, env=environment(), cwd=self.directory, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.DEVNULL, **more)
+        with self.said(output).open("ab") as said:
+            return subprocess.Popen(command, env=environment(), cwd=self.directory, stdout=said, stderr=said, **more)
+
+    @staticmethod
+    def said(output):
+        """What the runs with this run directory print."""
+        return output.with_name(f"{output.name}.txt")
 
     def wait(self, process):
         try:
@@ -84,6 +90,12 @@ class Tools:
 def digests(output):
     lines = (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["digest"] for line in lines]
+
+
+def account(*files):
+    """The last lines of files that are there."""
+    return "".join(f"{file.name}:\n" + "".join(file.read_text(encoding="utf-8", errors="replace").splitlines(True)[-30:])
+                   for file in files if file.exists())
 
 
 def ranks_of(process, fedmpi):
@@ -162,7 +174,11 @@ def lose(tools, dice, output, seconds, victims, number=signal.SIGKILL):
         time.sleep(0.01)
     time.sleep(dice.uniform(0, 0.7 * seconds))
     ranks = ranks_of(process, tools.fedmpi)
-    send(number, [ranks[victim] for victim in victims if victim in ranks])
+    hit = [ranks[victim] for victim in victims if victim in ranks]
+    send(number, hit)
+    # The server ends last: once its work is done nobody is left who would end it.
+    if number == signal.SIGSTOP and 0 in victims and len(digests(output)) == len(tools.expected):
+        send(signal.SIGCONT, hit)
     status = tools.wait(process)
     what = f"{number.name} to rank {' and '.join(map(str, victims))}{' over TCP' if transport else ''}"
     if status != 0:
@@ -226,9 +242,11 @@ def main():
                 if digests(output) != tools.expected:
                     raise Failure("other digests")
                 shutil.rmtree(output)
+                tools.said(output).unlink()
             except Failure as failure:
                 failures += 1
                 print(f"{name} {i}: FAILED: {what} {failure} (left in {output})", flush=True)
+                print(textwrap.indent(account(tools.said(output), *sorted(output.glob("log/*"))), "    "), flush=True)
             else:
                 print(f"{name} {i}: {what}, went on to the same digests", flush=True)
     if args.count > 4 and any(name.startswith("lose") for name in args.only) and tools.noticed == 0:

@@ -1,10 +1,16 @@
 """How these tests start the program under mpirun, and what they know of its processes."""
 import os
+import tempfile
+
+SESSIONS = tempfile.TemporaryDirectory(prefix="fedmpi-sessions-")
 
 
 def environment():
+    """Of one start. A launcher names its directory by its process number and cannot start where one that was killed has
+    left its own under the same number: each start has a place of its own.
+    """
     # More ranks than cores: idle ranks must yield, and a rank per core must not be asked for.
-    return dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+    return dict(os.environ, TMPDIR=tempfile.mkdtemp(dir=SESSIONS.name), OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
                 OMPI_MCA_mpi_yield_when_idle="1")
 
 

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <memory>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -62,6 +63,18 @@ TEST(PeerWatch, SparesWhatGoesOnInTimeAndOtherPrograms) {
   }
   EXPECT_FALSE(briefly.ends_within(0.2));
   EXPECT_FALSE(other.ends_within(0.1));
+}
+
+TEST(PeerWatch, TheFirstOfThoseThatRunOutlivesTheOthers) {
+  auto last = std::make_unique<Process>(true);
+  testing::internal::CaptureStderr();
+  const PeerWatch watch({::getpid(), last->pid()}, 0.2), of_a_later_one({last->pid(), ::getpid()}, 0.2);
+  of_a_later_one.outlive_others();  // returns: not its task
+  EXPECT_FALSE(last->ends_within(0.1));
+  ::kill(last->pid(), SIGSTOP);
+  watch.outlive_others();  // a process that has ended and is not waited for counts as gone
+  EXPECT_TRUE(last->ends_within(0.1));
+  testing::internal::GetCapturedStderr();
 }
 
 }  // namespace

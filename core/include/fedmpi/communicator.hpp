@@ -26,8 +26,9 @@ class FEDMPI_API MpiSession {
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
 
-  // From now on and until MPI is finalised other ranks' processes on this node are ended once they have been stopped
-  // (SIGSTOP) for so long. Only the first call's `pids` count.
+  // From now on other ranks' processes on this node are ended once they have been stopped (SIGSTOP) for so long. The
+  // node's first rank sees to that until all others have ended. `pids`: of all ranks on this node, in their order; only
+  // the first call's count.
   void end_frozen(const std::vector<int>& pids, double seconds);
 
   // Ends every rank of the job at once. Usable before, while and after MPI is initialised.
