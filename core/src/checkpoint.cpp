@@ -1,6 +1,7 @@
 #include "fedmpi/checkpoint.hpp"
 
 #include "checkpoint_json.hpp"
+#include "digested_tensor.hpp"
 #include "fedmpi/digest.hpp"
 #include "fedmpi/hdf5_file.hpp"
 #include "file_error.hpp"
@@ -77,19 +78,6 @@ std::string digest_of(const Attributes& attributes, std::int64_t round) {
   return all.hex();
 }
 
-void write_tensor(Hdf5Writer& file, const std::string& name, const at::Tensor& tensor) {
-  file.write(name, tensor);
-  file.write_string(name, "digest", digest(tensor.to(at::kCPU).contiguous()));
-}
-
-at::Tensor read_tensor(const Hdf5Reader& file, const std::string& name) {
-  at::Tensor tensor = file.read(name);
-  if (digest(tensor) != file.read_string(name, "digest")) {
-    throw file_error(file.path(), name + " does not match its digest: the file is damaged");
-  }
-  return tensor;
-}
-
 Attributes read_attributes(const Hdf5Reader& file, std::int64_t round) {
   Attributes attributes;
   for (const std::string& name : file.attributes("/")) {
@@ -107,7 +95,7 @@ std::vector<NamedTensor> read_states(const Hdf5Reader& file, const std::vector<s
   std::uintmax_t room = std::filesystem::file_size(file.path());
   std::vector<NamedTensor> states;
   for (const std::string& name : names) {
-    at::Tensor tensor = read_tensor(file, state_path(name));
+    at::Tensor tensor = read_digested(file, state_path(name));
     if (tensor.nbytes() > room) throw Error("the strategy's state is larger than the file");
     room -= tensor.nbytes();
     states.push_back({name, std::move(tensor)});
@@ -127,7 +115,7 @@ Checkpoint read_checkpoint(const Hdf5Reader& file) {
   checkpoint.model_digest = attributes.at("model_digest");
   checkpoint.history = split(attributes.at("history"));
   checkpoint.versions = strings_from_json(attributes.at("versions"));
-  checkpoint.parameters = read_tensor(file, "/parameters");
+  checkpoint.parameters = read_digested(file, "/parameters");
   if (checkpoint.parameters.dim() != 1 || checkpoint.parameters.scalar_type() != at::kFloat) {
     throw file_error(file.path(), "/parameters is not 1-D and float32");
   }
@@ -165,8 +153,8 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
   file.write_integer("/", "round", checkpoint.round);
   for (const auto& [name, value] : attributes) file.write_string("/", name, value);
   file.write_string("/", "attributes_digest", digest_of(attributes, checkpoint.round));
-  write_tensor(file, "/parameters", checkpoint.parameters);
-  for (const NamedTensor& state : checkpoint.strategy_state) write_tensor(file, state_path(state.name), state.tensor);
+  write_digested(file, "/parameters", checkpoint.parameters);
+  for (const NamedTensor& state : checkpoint.strategy_state) write_digested(file, state_path(state.name), state.tensor);
   file.commit();
 }
 

@@ -1,11 +1,15 @@
 #include "differences.hpp"
 
+#include "fedmpi/digest.hpp"
+
 #include <algorithm>
 #include <array>
 #include <map>
 #include <set>
 #include <sstream>
 #include <string_view>
+
+#include <fmt/format.h>
 
 namespace fedmpi {
 
@@ -76,6 +80,20 @@ std::vector<std::string> differing_keys(const std::string& job, const std::strin
     return may_change(name) || (name == "run.rounds" && !rounds_matter(mine));
   });
   return names;
+}
+
+std::string fingerprint(const Experiment& experiment) {
+  std::string all;
+  const auto add = [&](const std::string& name, const std::string& value) {
+    all += fmt::format("{}:{}={}:{};", name.size(), name, value.size(), value);
+  };
+  const Strings job = keys_of(experiment.resolved_job);
+  for (const auto& [name, value] : job)
+    if (!may_change(name) && (name != "run.rounds" || rounds_matter(job))) add(name, value);
+  add("dataset", experiment.dataset->digest());
+  add("model", experiment.model->digest());
+  for (const auto& [name, version] : experiment.versions) add(name, version);
+  return digest(all);
 }
 
 std::vector<std::string> differing_versions(const Strings& versions, const Strings& other) {

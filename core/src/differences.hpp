@@ -15,6 +15,10 @@ namespace fedmpi {
 // run.rounds only when the learning rate depends on it.
 FEDMPI_API std::vector<std::string> differing_keys(const std::string& job, const std::string& other);
 
+// A digest of all that a client's update depends on besides the round and its parameters: those keys, the dataset, the
+// model and the versions.
+FEDMPI_API std::string fingerprint(const Experiment& experiment);
+
 // The names (Checkpoint::versions) under which two machines or builds differ.
 FEDMPI_API std::vector<std::string> differing_versions(const std::map<std::string, std::string>& versions,
                                                        const std::map<std::string, std::string>& other);

@@ -8,6 +8,7 @@
 #include "fedmpi/progress.hpp"
 #include "host.hpp"
 #include "outcome.hpp"
+#include "partial_rounds.hpp"
 #include "recorder.hpp"
 #include "schedule.hpp"
 #include "stop_signals.hpp"
@@ -93,6 +94,7 @@ class Federation {
   bool fit(std::span<const std::int64_t> cohort);
   std::vector<std::int64_t> not_fitted(std::span<const std::int64_t> cohort);
   void rejoin();
+  void keep(bool now);
   bool stops_now() const;
   void enforce_policy(const FitOutcome& outcome) const;
   void aggregate(std::span<const FitRecord> records);
@@ -121,6 +123,8 @@ class Federation {
   at::Tensor global_;  // float32 [layout.size()], the same on every rank between rounds
   at::Tensor shared_;  // the part of it that travels each round, [layout.shared_size()]
   std::unique_ptr<Host> host_;
+  PartialRounds partial_rounds_;
+  std::vector<std::int64_t> rest_;  // of the cohort, whom this process' ranks have to fit
   std::int64_t bytes_before_ = 0;
 };
 
@@ -131,7 +135,8 @@ Federation::Federation(Communicator& communicator, Experiment& experiment, const
       job_{experiment.job},
       verifies_{request.mode == RunMode::verify},
       on_signal_{request.on_signal},
-      time_limit_{request.mode == RunMode::verify ? 0.0 : experiment.job.run.max_seconds, start} {
+      time_limit_{request.mode == RunMode::verify ? 0.0 : experiment.job.run.max_seconds, start},
+      partial_rounds_{experiment} {
   if (!communicator.is_server()) return;
   if (verifies_)
     record_ = std::make_unique<Verification>(experiment, request.job, request.num_rounds, request.from_start);
@@ -265,7 +270,7 @@ void Federation::aggregate_round(const Stopwatch& stopwatch) {
   const FitOutcome& own = host_->outcome();
   auto records = communicator_.all_gather(std::span<const FitRecord>(own.records));
   const FitOutcome outcome = merge(std::move(records), communicator_.all_gather(pack(own.failures)));
-  summarize(outcome, stopwatch.seconds(), metrics_);
+  summarize(outcome, rest_, stopwatch.seconds(), metrics_);
   enforce_policy(outcome);
 
   const Stopwatch aggregate_stopwatch;
@@ -300,15 +305,15 @@ void Federation::rejoin() {
   }
 }
 
-// Those of the cohort that no living rank has fitted in this round, without those known to fail.
+// Those of the cohort that no living rank has or knows to be fitted in this round, without those known to fail.
 std::vector<std::int64_t> Federation::not_fitted(std::span<const std::int64_t> cohort) {
   std::vector<std::int64_t> rest(cohort.begin(), cohort.end()), fitted;
   if (record_) fitted = record_->left_out(round_);
-  if (!ranks_were_lost_ && !verifies_) return rest;
   for (const FitRecord& record : host_->outcome().records) fitted.push_back(record.client);
   for (const ClientFailure& failure : host_->outcome().failures) fitted.push_back(failure.client);
   fitted = communicator_.all_gather(std::span<const std::int64_t>(fitted));
-  std::erase_if(rest, [&](std::int64_t client) { return std::ranges::count(fitted, client) != 0; });
+  std::ranges::sort(fitted);
+  std::erase_if(rest, [&](std::int64_t client) { return std::ranges::binary_search(fitted, client); });
   return rest;
 }
 
@@ -316,21 +321,25 @@ std::vector<std::int64_t> Federation::not_fitted(std::span<const std::int64_t> c
 bool Federation::fit(std::span<const std::int64_t> cohort) {
   const bool hosts = communicator_.is_host(communicator_.rank());
   // Only what a host has fitted before ranks were lost is kept; the server's sum may have been reduced into.
-  if (host_->round() != round_ || host_->outcome().records.empty())
+  if (host_->round() != round_ || host_->outcome().records.empty()) {
     host_->begin_round(round_, static_cast<int>(cohort.size()));
-  const std::vector<std::int64_t> rest = not_fitted(cohort);
-  const auto costs = training_costs(partition_, *experiment_.dataset, rest);
+    partial_rounds_.begin_round(round_, global_);
+  }
+  const int first_host = communicator_.size() == 1 ? 0 : 1;
+  // One rank has them all. Not once ranks were lost: the others may have fitted them again.
+  if (communicator_.rank() == first_host && !ranks_were_lost_ && !verifies_) partial_rounds_.restore(*host_, cohort);
+  rest_ = not_fitted(cohort);
+  const auto costs = training_costs(partition_, *experiment_.dataset, rest_);
   std::int64_t total = 0;
   for (const std::int64_t cost : costs) total += cost * job_.training.local_epochs;
   Progress progress(fmt::format("round {}/{}: fit", round_, job_.run.rounds), total, "tokens",
                     communicator_.is_server());
   const auto advance = [&](std::int64_t tokens) { progress.advance(tokens); };
   if (hosts) {
-    const int first_host = communicator_.size() == 1 ? 0 : 1;
     const auto schedule = longest_first(costs, static_cast<std::size_t>(communicator_.size() - first_host));
     std::vector<std::int64_t> clients;
     for (const std::size_t piece : schedule[static_cast<std::size_t>(communicator_.rank() - first_host)])
-      clients.push_back(rest[piece]);
+      clients.push_back(rest_[piece]);
     const Stopwatch stopwatch;
     const double deadline = job_.federation.round_deadline_seconds;
     try {
@@ -344,16 +353,28 @@ bool Federation::fit(std::span<const std::int64_t> cohort) {
         if (communicator_.stop_requested()) throw FitGivenUp{};
       };
       // Once a rank is known to be lost the client at hand is the last: the others are dealt out anew.
-      for (std::size_t i = 0; i < clients.size() && !communicator_.loss_noticed(); ++i)
+      for (std::size_t i = 0; i < clients.size() && !communicator_.loss_noticed(); ++i) {
         host_->fit(std::span(clients).subspan(i, 1), global_, after_step);
+        keep(false);
+      }
     } catch (const FitGivenUp&) {
+      keep(true);
     }
   }
-  return !communicator_.await_reports(advance, [&] {
+  const bool given_up = communicator_.await_reports(advance, [&] {
+    const bool stops = stops_now();
     // At once: a launcher that ends its ranks waits for nobody.
-    if (stops_now() && record_) record_->give_up(global_);
-    return stops_now();
+    if (stops && record_) record_->give_up(global_);
+    keep(stops);
+    return stops;
   });
+  if (given_up) keep(true);
+  return !given_up;
+}
+
+// What this host has of the round, when it is time or `now`.
+void Federation::keep(bool now) {
+  if (!verifies_) partial_rounds_.save(*host_, now);
 }
 
 // Whether this rank wants the round to be given up.
@@ -462,6 +483,8 @@ void Federation::finish_round(const Stopwatch& stopwatch) {
     if (record_) record_->finish_round(metrics_, global_, stopwatch, ends);
     phase_ = recorded;
   });
+  // The checkpoint of this round may not be on disk yet, that of the one before is.
+  if (record_ && !verifies_) partial_rounds_.clear(ends ? round : round - 1);
   if (round < last_round_ && reason != none) stop(round, reason);
 }
 

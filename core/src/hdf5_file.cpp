@@ -196,20 +196,24 @@ Hdf5Reader::Hdf5Reader(const std::filesystem::path& path) : path_(path) {
   // Opening a pipe would wait for ever.
   if (std::error_code error; std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))
     throw file_error(path, "is not a file");
+  const auto lock = hdf5::exclusive();
   hdf5::prepare_library();
   const Handle access = hdf5::file_access();
   file_ = hdf5::check(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), path, "could not be opened as an HDF5 file");
 }
 
 Hdf5Reader::~Hdf5Reader() {
+  const auto lock = hdf5::exclusive();
   H5Fclose(file_);
 }
 
 bool Hdf5Reader::has(const std::string& name) const {
+  const auto lock = hdf5::exclusive();
   return exists(file_, path_, name);
 }
 
 std::vector<std::string> Hdf5Reader::members(const std::string& group) const {
+  const auto lock = hdf5::exclusive();
   const std::string what = "group " + group;
   const Handle object = open_object(file_, path_, group);
   if (H5Iget_type(object) != H5I_GROUP) throw file_error(path_, group + " is not a group");
@@ -230,6 +234,7 @@ std::vector<std::string> Hdf5Reader::members(const std::string& group) const {
 }
 
 at::Tensor Hdf5Reader::read(const std::string& name) const {
+  const auto lock = hdf5::exclusive();
   const std::string what = "dataset " + name;
   const Handle object = open_object(file_, path_, name);
   if (H5Iget_type(object) != H5I_DATASET) throw file_error(path_, name + " is not a dataset");
@@ -252,6 +257,7 @@ at::Tensor Hdf5Reader::read(const std::string& name) const {
 }
 
 std::vector<std::string> Hdf5Reader::attributes(const std::string& object) const {
+  const auto lock = hdf5::exclusive();
   const Handle owner = open_object(file_, path_, object);
   std::vector<std::string> names;
   const herr_t done = H5Aiterate2(owner, H5_INDEX_NAME, H5_ITER_INC, nullptr, add_name, &names);
@@ -262,11 +268,13 @@ std::vector<std::string> Hdf5Reader::attributes(const std::string& object) const
 }
 
 bool Hdf5Reader::has_attribute(const std::string& object, const std::string& name) const {
+  const auto lock = hdf5::exclusive();
   const Handle owner = open_object(file_, path_, object);
   return hdf5::check(H5Aexists(owner, name.c_str()), path_, attribute_label(object, name) + " could not be read") > 0;
 }
 
 std::string Hdf5Reader::read_string(const std::string& object, const std::string& name) const {
+  const auto lock = hdf5::exclusive();
   const std::string what = attribute_label(object, name);
   const Handle attribute = open_attribute(file_, path_, object, name, what);
   const Handle type(H5Aget_type(attribute), H5Tclose);
@@ -282,6 +290,7 @@ std::string Hdf5Reader::read_string(const std::string& object, const std::string
 }
 
 std::int64_t Hdf5Reader::read_integer(const std::string& object, const std::string& name) const {
+  const auto lock = hdf5::exclusive();
   const std::string what = attribute_label(object, name);
   const Handle attribute = open_attribute(file_, path_, object, name, what);
   const Handle type(H5Aget_type(attribute), H5Tclose);

@@ -13,6 +13,11 @@ herr_t take_first(unsigned, const H5E_error2_t* error, void* text) {
 
 }  // namespace
 
+std::unique_lock<std::mutex> exclusive() {
+  static std::mutex mutex;
+  return std::unique_lock(mutex);
+}
+
 void prepare_library() {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   H5PLset_loading_state(0);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -25,6 +26,10 @@ class Handle {
   hid_t id_;
   Close close_;
 };
+
+// HDF5 serves one thread at a time: whoever calls it holds this, and whoever forks, so that the child finds it in
+// order.
+[[nodiscard]] std::unique_lock<std::mutex> exclusive();
 
 // Before the first call: HDF5 prints nothing and loads no filter plugin because a file asks for it.
 void prepare_library();

@@ -97,6 +97,7 @@ void write_attribute(hid_t file, const std::filesystem::path& path, const std::s
 }  // namespace
 
 Hdf5Writer::Hdf5Writer(std::filesystem::path path) : path_(std::move(path)), image_(std::make_unique<hdf5::Image>()) {
+  const auto lock = hdf5::exclusive();
   hdf5::prepare_library();
   const std::filesystem::path directory = path_.parent_path();
   if (::access(directory.empty() ? "." : directory.c_str(), W_OK) != 0) {
@@ -110,14 +111,18 @@ Hdf5Writer::Hdf5Writer(std::filesystem::path path) : path_(std::move(path)), ima
 }
 
 Hdf5Writer::~Hdf5Writer() {
-  if (file_ >= 0) H5Fclose(file_);
+  if (file_ < 0) return;
+  const auto lock = hdf5::exclusive();
+  H5Fclose(file_);
 }
 
 void Hdf5Writer::write(const std::string& name, const at::Tensor& tensor, bool checksummed) {
+  const auto lock = hdf5::exclusive();
   write_dataset(file_, path_, name, tensor, element_type(tensor.scalar_type(), path_, "dataset " + name), checksummed);
 }
 
 void Hdf5Writer::write_uint16(const std::string& name, const at::Tensor& int32_tensor) {
+  const auto lock = hdf5::exclusive();
   if (int32_tensor.scalar_type() != at::kInt) throw std::logic_error("write_uint16: the tensor must be int32");
   if (int32_tensor.numel() > 0) {
     const auto [low, high] = at::aminmax(int32_tensor);
@@ -132,6 +137,7 @@ void Hdf5Writer::write_string(const std::string& object, const std::string& name
   if (value.find('\0') != std::string::npos) {
     throw file_error(path_, fmt::format("attribute {} of {} could not be written: it holds a zero byte", name, object));
   }
+  const auto lock = hdf5::exclusive();
   const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
   H5Tset_size(type, std::max<std::size_t>(1, value.size()));  // HDF5 has no strings of size 0
   H5Tset_strpad(type, H5T_STR_NULLPAD);
@@ -140,15 +146,18 @@ void Hdf5Writer::write_string(const std::string& object, const std::string& name
 }
 
 void Hdf5Writer::write_integer(const std::string& object, const std::string& name, std::int64_t value) {
+  const auto lock = hdf5::exclusive();
   write_attribute(file_, path_, object, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
 void Hdf5Writer::commit() {
   if (file_ < 0) throw std::logic_error("Hdf5Writer::commit: called twice");
   const std::string what = "could not be written";
+  auto lock = hdf5::exclusive();
   hdf5::check(H5Fflush(file_, H5F_SCOPE_GLOBAL), path_, what);
   const ssize_t size = hdf5::check(H5Fget_file_image(file_, nullptr, 0), path_, what);
   hdf5::check(H5Fclose(std::exchange(file_, H5I_INVALID_HID)), path_, what);
+  lock.unlock();
   write_whole_file(path_, {image_->bytes(), static_cast<std::size_t>(size)});
   image_.reset();
 }

@@ -30,6 +30,11 @@ void Host::fit(std::span<const std::int64_t> clients, const at::Tensor& global,
   }
 }
 
+void Host::add(std::span<const FitRecord> records, const at::Tensor& sum) {
+  outcome_.records.insert(outcome_.records.end(), records.begin(), records.end());
+  sum_.sum().add_(sum);
+}
+
 std::vector<BlockResult> Host::evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> chosen,
                                         const at::Tensor& global) {
   trainer_.load(global);

@@ -32,9 +32,12 @@ class FEDMPI_API Host {
   void fit(std::span<const std::int64_t> clients, const at::Tensor& global,
            const std::function<void(std::int64_t)>& advance);
 
+  // Clients of this round that were fitted elsewhere, with their part of the sum (int64, as FixedPointSum::sum).
+  void add(std::span<const FitRecord> records, const at::Tensor& sum);
+
   // Of this round's fits on this rank: who, and the sum of weight * update; see FixedPointSum.
   const FitOutcome& outcome() const { return outcome_; }
-  FixedPointSum& sum() { return sum_; }
+  const FixedPointSum& sum() const { return sum_; }
 
   std::vector<BlockResult> evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> chosen,
                                     const at::Tensor& global);

@@ -162,7 +162,8 @@ Job parse_job(const std::string& text, const std::string& source, std::span<cons
   const Options checkpoint = core_options(job_text, "checkpoint");
   job.checkpoint = {.every = get_int(checkpoint, "every"),
                     .keep = get_int(checkpoint, "keep"),
-                    .keep_every = get_int(checkpoint, "keep_every")};
+                    .keep_every = get_int(checkpoint, "keep_every"),
+                    .within_round_seconds = checkpoint.get<double>("within_round_seconds")};
   check_across_keys(job, job_text);
   return job;
 }

@@ -85,6 +85,8 @@ constexpr OptionSpec checkpoint_keys[] = {
     {"every", OptionType::integer, "1", "rounds; 0: only after the last", 0, int_maximum},
     {"keep", OptionType::integer, "3", "newest ones kept; 0: all", 0, int_maximum},
     {"keep_every", OptionType::integer, "0", "rounds whose checkpoints are kept besides; 0: none", 0, int_maximum},
+    {"within_round_seconds", OptionType::number, "0",
+     "each rank keeps what it has done of a round so often, for rounds that take hours; 0: never", 0, unbounded},
 };
 
 constexpr JobSection sections[] = {

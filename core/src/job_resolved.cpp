@@ -99,7 +99,8 @@ std::map<std::string, Values> core_values(const Job& job) {
           {"checkpoint",
            {{"every", std::int64_t{job.checkpoint.every}},
             {"keep", std::int64_t{job.checkpoint.keep}},
-            {"keep_every", std::int64_t{job.checkpoint.keep_every}}}}};
+            {"keep_every", std::int64_t{job.checkpoint.keep_every}},
+            {"within_round_seconds", job.checkpoint.within_round_seconds}}}};
 }
 
 std::string key_line(const std::string& key, const std::string& value) {

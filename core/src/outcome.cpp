@@ -28,7 +28,7 @@ FitOutcome merge(std::vector<FitRecord> records, std::span<const std::string> pa
   return all;
 }
 
-void summarize(const FitOutcome& outcome, double seconds, RoundMetrics& metrics) {
+void summarize(const FitOutcome& outcome, std::span<const std::int64_t> fitted, double seconds, RoundMetrics& metrics) {
   metrics.seconds.fit = seconds;
   metrics.failures = static_cast<std::int64_t>(outcome.failures.size());
   metrics.failed = outcome.failures;
@@ -37,7 +37,7 @@ void summarize(const FitOutcome& outcome, double seconds, RoundMetrics& metrics)
   for (const FitRecord& record : outcome.records) {
     loss_sum += record.loss * static_cast<double>(record.num_examples);
     examples += static_cast<double>(record.num_examples);
-    tokens += static_cast<double>(record.num_tokens);
+    if (std::ranges::binary_search(fitted, record.client)) tokens += static_cast<double>(record.num_tokens);
   }
   metrics.fit_loss = loss_sum / examples;
   metrics.tokens_per_second = tokens / seconds;

@@ -23,7 +23,7 @@ std::string pack(std::span<const ClientFailure> failures);
 // Everybody's outcome in ascending client order, so that whatever is computed from it is the same on every rank.
 FitOutcome merge(std::vector<FitRecord> records, std::span<const std::string> packed_failures);
 
-// Fills in what the fits say of a round whose fit phase took `seconds`.
-void summarize(const FitOutcome& outcome, double seconds, RoundMetrics& metrics);
+// Fills in what the fits say of a round. The clients `fitted` (ascending) were fitted in `seconds`, the others before.
+void summarize(const FitOutcome& outcome, std::span<const std::int64_t> fitted, double seconds, RoundMetrics& metrics);
 
 }  // namespace fedmpi

@@ -1,6 +1,7 @@
 #include "rehearsal.hpp"
 
 #include "file_error.hpp"
+#include "hdf5_handle.hpp"
 
 #include <csignal>
 #include <exception>
@@ -46,7 +47,9 @@ void rehearse(const std::filesystem::path& path, const std::function<void()>& re
   std::error_code error;
   const auto size = std::filesystem::file_size(path, error);
   if (error) return;  // the reader says what is wrong
+  auto lock = hdf5::exclusive();
   const pid_t parent = ::getpid(), child = ::fork();
+  lock.unlock();
   if (child < 0) throw Error(path.string() + ": no process could be started to read it in: " + errno_message());
   if (child == 0) {
     // It would hold the locks of a parent that has gone.

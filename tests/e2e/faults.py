@@ -57,6 +57,7 @@ class Tools:
         self.tcp_share = args.tcp_share
         self.expected = []
         self.noticed = 0  # losses of ranks that a run had to do something about
+        self.restored = 0  # runs that went on with parts of rounds
         self.directory = args.workdir.resolve() / "faults"
 
     def start(self, ranks, output, *arguments, launcher_options=(), **more):
@@ -133,13 +134,19 @@ def stop(tools, dice, output, seconds):
     return what
 
 
-def kill(tools, dice, output, seconds):
+def kill(tools, dice, output, seconds, *arguments):
     """Everything at once, the launcher too."""
-    process = tools.start(dice.randint(1, 4), output)
+    process = tools.start(dice.randint(1, 4), output, *arguments)
     time.sleep(dice.uniform(0, seconds))
     send(signal.SIGKILL, descendants(process.pid))
     process.wait()
     return "killed"
+
+
+def kill_within(tools, dice, output, seconds):
+    """A run that keeps what it has of a round. Only round 0 has a checkpoint, so that most kills leave such a part."""
+    kill(tools, dice, output, seconds, "--set", "checkpoint.within_round_seconds=0.001", "--set", "checkpoint.every=0")
+    return f"killed, parts of rounds kept: {len(list(output.glob('checkpoints/partial_round_*.h5')))}"
 
 
 def full_disk(tools, dice, output, seconds):
@@ -208,7 +215,7 @@ def freeze(tools, dice, output, seconds):
 
 
 FAULTS = {fault.__name__: fault
-          for fault in (stop, kill, full_disk, corrupt, lose_a_host, lose_two_hosts, lose_the_server, freeze)}
+          for fault in (stop, kill, kill_within, full_disk, corrupt, lose_a_host, lose_two_hosts, lose_the_server, freeze)}
 
 
 def main():
@@ -241,6 +248,10 @@ def main():
                 tools.go_on(dice.randint(1, 4), output)
                 if digests(output) != tools.expected:
                     raise Failure("other digests")
+                left = [path.name for path in output.glob("checkpoints/partial_round_*")]
+                if left:
+                    raise Failure(f"parts of rounds left: {left}")
+                tools.restored += "were fitted before" in tools.said(output).read_text(encoding="utf-8")
                 shutil.rmtree(output)
                 tools.said(output).unlink()
             except Failure as failure:
@@ -251,6 +262,8 @@ def main():
                 print(f"{name} {i}: {what}, went on to the same digests", flush=True)
     if args.count > 4 and any(name.startswith("lose") for name in args.only) and tools.noticed == 0:
         sys.exit("every rank was killed too late to be missed")
+    if args.count > 4 and "kill_within" in args.only and tools.restored == 0:
+        sys.exit("no part of a round was ever gone on with")
     print(f"{failures} failures")
     sys.exit(failures != 0)
 

@@ -150,6 +150,7 @@ batch_size = 3
 every = 4
 keep = 5
 keep_every = 6
+within_round_seconds = 900.0
 )");
   const std::string text = resolved(job);
   const Job again = parse(text);

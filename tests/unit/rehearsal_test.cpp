@@ -8,8 +8,10 @@
 #include "fedmpi/shard.hpp"
 #include "temporary_directory.hpp"
 
+#include <atomic>
 #include <csignal>
 #include <stdexcept>
+#include <thread>
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -93,6 +95,23 @@ TEST(Rehearsal, HostileCheckpointsAreErrors) {
   checkpoint.strategy_state = {{"momentum", at::arange(4, at::kDouble)}};
   save_checkpoint(directory / "a.h5", checkpoint);
   expect_survived(directory / "a.h5", [](const auto& path) { load_checkpoint(path); });
+}
+
+// A checkpoint is written by a thread beside the round, which may read files meanwhile.
+TEST(Rehearsal, AnotherThreadMayWriteMeanwhile) {
+  const TemporaryDirectory directory;
+  Checkpoint checkpoint;
+  checkpoint.layout = Layout({{"weight", {1 << 18}}});
+  checkpoint.parameters = at::arange(checkpoint.layout.size(), at::kFloat);
+  save_checkpoint(directory / "a.h5", checkpoint);
+  std::atomic<bool> done = false;
+  std::thread writer([&] {
+    while (!done) save_checkpoint(directory / "b.h5", checkpoint);
+  });
+  for (int i = 0; i < 50; ++i)
+    EXPECT_TRUE(at::equal(load_checkpoint(directory / "a.h5").parameters, checkpoint.parameters));
+  done = true;
+  writer.join();
 }
 
 }  // namespace

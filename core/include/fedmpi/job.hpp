@@ -75,9 +75,10 @@ struct EvaluationSettings {
 };
 
 struct CheckpointSettings {
-  int every = 0;       // rounds; 0: only after the last
-  int keep = 0;        // newest ones kept; 0: all
-  int keep_every = 0;  // rounds whose checkpoints are kept besides; 0: none
+  int every = 0;                      // rounds; 0: only after the last
+  int keep = 0;                       // newest ones kept; 0: all
+  int keep_every = 0;                 // rounds whose checkpoints are kept besides; 0: none
+  double within_round_seconds = 0.0;  // how often what is done of a round is kept; 0: never
   bool operator==(const CheckpointSettings&) const = default;
 };
 
