@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 from launching import environment, launcher
+from small_text import WORDS, write_model, write_reviews, write_vocabulary
 
 JOB = """\
 [run]
@@ -26,6 +27,9 @@ learning_rate_schedule = "linear"
 [checkpoint]
 keep = 0
 """
+TEXT_JOB = JOB.replace('"logistic"', '"transformer"\npath = "model"').replace('"synthetic"', '"hdf5_text"\npath = "shards"')
+# [CLS] a good film . [SEP] as 16-bit numbers
+TOKENS_OF_A_REVIEW = b"".join(WORDS.index(word).to_bytes(2, "little") for word in ("[CLS]", "a", "good", "film", ".", "[SEP]"))
 LAST = "run/checkpoints/round_0003.h5"
 
 
@@ -89,6 +93,30 @@ def another_plugin(program):
     assert "what differs from then: plugin.strategy (" in program("verify", LAST, "--plugins", str(plugins))
 
 
+# A shard with another byte is not read at all; one that was made anew is another dataset.
+def other_shards(program):
+    write_model(program.directory / "model")
+    write_reviews(program.directory / "aclImdb")
+    write_vocabulary(program.directory / "vocab.txt", WORDS)
+    prepare = ("prepare", "imdb", "--archive", "aclImdb", "--vocabulary", "vocab.txt", "--output", "shards")
+    program(*prepare)
+    (program.directory / "text.toml").write_text(TEXT_JOB, encoding="utf-8")
+    program("run", "text.toml", "--output", "text", ranks=2)
+    last = "text/checkpoints/round_0003.h5"
+    assert "reproduced: rounds 0 to 3" in program("verify", last, "--from-start")
+    shard = program.directory / "shards" / "train.h5"
+    good = shard.read_bytes()
+    changed = bytearray(good)
+    changed[good.index(TOKENS_OF_A_REVIEW)] ^= 1
+    shard.write_bytes(changed)
+    text = program("verify", last, "--from-start", ranks=2, expected=2)
+    assert "train.h5" in text, text
+    shutil.rmtree(program.directory / "shards")
+    program(*prepare, "--seed", "7")
+    text = program("verify", last, "--from-start", expected=1)
+    assert "is not reproduced: round 1" in text and "the dataset's content" in text, text
+
+
 # Which clients are dropped depends on how fast things are; what they were is recorded.
 def clients_dropped_at_a_deadline(program):
     slow = ("--set", "training.local_epochs=300", "--set", "checkpoint.keep=0")
@@ -129,8 +157,8 @@ def main():
     program = Program(args, directory)
     program("run", "job.toml", ranks=8)
     run = content(directory / "run")
-    for check in (other_numbers_of_ranks, alone_in_a_directory, another_seed, other_data, another_plugin,
-                  clients_dropped_at_a_deadline, broken_checkpoint):
+    for check in (other_numbers_of_ranks, alone_in_a_directory, another_seed, other_data, other_shards,
+                  another_plugin, clients_dropped_at_a_deadline, broken_checkpoint):
         check(program)
         print(f"{check.__name__}: as it should be", flush=True)
     assert content(directory / "run") == run, "verify changed the run's directory"
