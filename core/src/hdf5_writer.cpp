@@ -69,7 +69,7 @@ void write_dataset(hid_t file, const std::filesystem::path& path, const std::str
   H5Pset_create_intermediate_group(links, 1);
   const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
-  H5Pset_obj_track_times(creation, false);  // equal content, equal bytes
+  H5Pset_obj_track_times(creation, false);
   if (checksummed && data.numel() > 0) {
     const std::vector<hsize_t> chunk = chunk_shape(data.sizes(), static_cast<std::int64_t>(H5Tget_size(type.file)));
     hdf5::check(H5Pset_chunk(creation, static_cast<int>(chunk.size()), chunk.data()), path, what);
@@ -107,7 +107,9 @@ Hdf5Writer::Hdf5Writer(std::filesystem::path path) : path_(std::move(path)), ima
   // The oldest format in which HDF5 checksums its own structures and lets an attribute exceed 64 KiB.
   H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
   image_->prepare(access);
-  file_ = hdf5::check(H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), path_, "could not be created");
+  const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+  H5Pset_obj_track_times(creation, false);  // equal content, equal bytes
+  file_ = hdf5::check(H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, creation, access), path_, "could not be created");
 }
 
 Hdf5Writer::~Hdf5Writer() {

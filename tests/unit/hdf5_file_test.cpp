@@ -3,8 +3,10 @@
 #include "fedmpi/error.hpp"
 #include "temporary_directory.hpp"
 
+#include <chrono>
 #include <csignal>
 #include <string>
+#include <thread>
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -103,6 +105,18 @@ TEST(Hdf5File, AttributesComeBack) {
   EXPECT_THROW(file.read_integer("/", "text"), FileError);
   EXPECT_THROW(file.read_string("/data", "least"), FileError);
   EXPECT_THROW(file.read_string("/", "missing"), FileError);
+}
+
+TEST(Hdf5File, EqualContentGivesEqualBytesAtAnyTime) {
+  const TemporaryDirectory directory;
+  for (const char* name : {"a.h5", "b.h5"}) {
+    Hdf5Writer file(directory / name);
+    file.write("/data", at::arange(10));
+    file.write_string("/", "text", "as it is");
+    file.commit();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // times in a file count seconds
+  }
+  EXPECT_EQ(read_bytes(directory / "a.h5"), read_bytes(directory / "b.h5"));
 }
 
 TEST(Hdf5File, WithoutCommitNothingChanges) {
