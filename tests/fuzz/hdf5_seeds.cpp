@@ -1,6 +1,7 @@
 #include "fedmpi/checkpoint.hpp"
 #include "fedmpi/digest.hpp"
 #include "fedmpi/shard.hpp"
+#include "partial_round.hpp"
 #include "seeds.hpp"
 
 #include <stdexcept>
@@ -117,6 +118,7 @@ void write_foreign_shard(const std::filesystem::path& path, const Style& style) 
 void make_hdf5_seeds(const std::filesystem::path& directory) {
   std::filesystem::create_directories(directory / "shard");
   std::filesystem::create_directories(directory / "checkpoint");
+  std::filesystem::create_directories(directory / "partial_round");
   write_shard(directory / "shard/uint16.h5", three_reviews(1000));
   write_shard(directory / "shard/int32.h5", three_reviews(100'000));
   for (const Style& style : styles) {
@@ -125,6 +127,11 @@ void make_hdf5_seeds(const std::filesystem::path& directory) {
   for (const int num_states : {0, 2, 12}) {
     save_checkpoint(directory / "checkpoint" / (std::to_string(num_states) + "_states.h5"),
                     small_checkpoint(num_states));
+  }
+  for (const std::int64_t num_clients : {1, 3}) {
+    PartialRound partial{.round = 2, .origin = "beef", .records = {}, .sum = at::arange(20, at::kLong)};
+    for (std::int64_t i = 0; i < num_clients; ++i) partial.records.push_back({i, 10, 2, 500, 0.5, 10.0, 1.5});
+    save_partial_round(directory / "partial_round" / (std::to_string(num_clients) + "_clients.h5"), partial);
   }
 }
 
