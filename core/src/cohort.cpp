@@ -20,4 +20,18 @@ std::vector<std::int64_t> sample_cohort(int num_clients, int size, RandomKey key
   return clients;
 }
 
+std::vector<std::int64_t> fit_cohort(const Job& job, int round) {
+  const FederationSettings& federation = job.federation;
+  const int size = cohort_size(federation.clients, federation.fraction_fit, federation.min_fit_clients);
+  return sample_cohort(federation.clients, size, random_key(job.run.seed, Purpose::sample_clients, round));
+}
+
+std::vector<std::int64_t> evaluate_cohort(const Job& job, int round) {
+  const FederationSettings& federation = job.federation;
+  const int size = cohort_size(federation.clients, federation.fraction_evaluate, federation.min_evaluate_clients);
+  // Part 1 of the round's key: part 0 would be the fit cohort again.
+  const RandomKey key = derive(random_key(job.run.seed, Purpose::sample_clients, round), 1);
+  return sample_cohort(federation.clients, size, key);
+}
+
 }  // namespace fedmpi

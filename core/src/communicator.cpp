@@ -110,7 +110,7 @@ bool Communicator::shrink() {
 
 Communicator::~Communicator() {
   // Freeing is collective in some implementations: not while an exception of this rank alone is on its way out.
-  if (std::uncaught_exceptions() == 0 && !rank_was_lost()) MPI_Comm_free(&handle_->comm);
+  if (std::uncaught_exceptions() == 0 && is_finalised_in_the_end()) MPI_Comm_free(&handle_->comm);
 }
 
 void Communicator::broadcast(at::Tensor buffer) {
@@ -154,9 +154,11 @@ std::vector<std::string> Communicator::all_gather(const std::string& bytes) {
   }
   if (total > std::numeric_limits<int>::max()) throw Error("records of more than 2 GiB cannot be gathered");
   std::string all(static_cast<std::size_t>(total), '\0');
-  FEDMPI_MPI(MPI_Allgatherv, bytes.data(), length, MPI_BYTE, all.data(), lengths.data(), begins.data(), MPI_BYTE,
+  // Not MPI_Allgatherv: Open MPI's may succeed without the data when a rank dies in it.
+  FEDMPI_MPI(MPI_Gatherv, bytes.data(), length, MPI_BYTE, all.data(), lengths.data(), begins.data(), MPI_BYTE, server,
              handle_->comm);
-  bytes_sent_ += std::int64_t{length} * (size_ - 1);
+  if (!is_server()) bytes_sent_ += length;
+  broadcast(at::from_blob(all.data(), {total}, at::kByte));
   std::vector<std::string> parts;
   for (std::size_t i = 0; i < lengths.size(); ++i)
     parts.push_back(all.substr(static_cast<std::size_t>(begins[i]), static_cast<std::size_t>(lengths[i])));

@@ -1,5 +1,7 @@
 #include "evaluation.hpp"
 
+#include "cohort.hpp"
+
 #include <algorithm>
 #include <tuple>
 
@@ -20,6 +22,18 @@ void append_blocks(std::vector<EvaluationBlock>& blocks, const Dataset& dataset,
     }
     blocks.push_back(std::move(block));
   }
+}
+
+std::vector<EvaluationBlock> evaluation_blocks(const Job& job, const Dataset& dataset, const Partition& partition,
+                                               int round) {
+  std::vector<EvaluationBlock> blocks;
+  if (!partition.test.empty()) {
+    for (const std::int64_t client : evaluate_cohort(job, round))
+      append_blocks(blocks, dataset, partition.test[static_cast<std::size_t>(client)], job.evaluation.batch_size,
+                    false);
+  }
+  append_blocks(blocks, dataset, partition.central, job.evaluation.batch_size, true);
+  return blocks;
 }
 
 Scores combine(std::span<const EvaluationBlock> blocks, std::vector<BlockResult> results) {

@@ -2,7 +2,9 @@
 
 #include "fedmpi/dataset.hpp"
 #include "fedmpi/export.hpp"
+#include "fedmpi/job.hpp"
 #include "fedmpi/model.hpp"
+#include "partition.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -38,6 +40,10 @@ struct Scores {
 // Cuts `examples` of the test split, sorted by length, into blocks of batch_size, appended to `blocks`.
 FEDMPI_API void append_blocks(std::vector<EvaluationBlock>& blocks, const Dataset& dataset,
                               std::vector<std::int64_t> examples, std::int64_t batch_size, bool central);
+
+// All that is evaluated after `round`: each client of the cohort's own examples, then the central ones.
+FEDMPI_API std::vector<EvaluationBlock> evaluation_blocks(const Job& job, const Dataset& dataset,
+                                                          const Partition& partition, int round);
 
 // `results` in any order, one for each block.
 FEDMPI_API Scores combine(std::span<const EvaluationBlock> blocks, std::vector<BlockResult> results);

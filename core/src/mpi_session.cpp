@@ -20,8 +20,8 @@ bool lost = false;
 void note_lost_rank() {
   lost = true;
 }
-bool rank_was_lost() {
-  return lost;
+bool is_finalised_in_the_end() {
+  return !lost && !ulfm::is_on();
 }
 
 MpiSession::MpiSession(int& argc, char**& argv) {
@@ -35,7 +35,7 @@ MpiSession::MpiSession(int& argc, char**& argv) {
 
 MpiSession::~MpiSession() {
   if (std::uncaught_exceptions() != 0) return;
-  if (!lost) MPI_Finalize();
+  if (is_finalised_in_the_end()) MPI_Finalize();
   // A rank that is stopped after its work is done would keep the launcher waiting.
   if (watch_ != nullptr) watch_->outlive_others();
 }

@@ -2,8 +2,10 @@
 
 namespace fedmpi {
 
-// Then MPI objects are not freed and MPI is not finalised: both may need the dead.
 void note_lost_rank();
-bool rank_was_lost();
+
+// Whether MPI objects are freed and MPI is finalised at the end. Not once a rank was lost, which both may need, nor
+// where one may still be lost meanwhile: Open MPI's MPI_Finalize then fails or waits for ever.
+bool is_finalised_in_the_end();
 
 }  // namespace fedmpi

@@ -59,10 +59,16 @@ PartialRounds::PartialRounds(const Experiment& experiment)
 
 void PartialRounds::begin_round(int round, const at::Tensor& global) {
   round_ = round;
-  origin_ = digest(fingerprint(experiment_) + digest(global));
+  global_ = global;
+  origin_.clear();
   num_saved_ = 0;
   sources_.clear();
   since_saved_ = {};
+}
+
+const std::string& PartialRounds::origin() {
+  if (origin_.empty()) origin_ = digest(fingerprint(experiment_) + digest(global_));
+  return origin_;
 }
 
 void PartialRounds::restore(Host& host, std::span<const std::int64_t> cohort) {
@@ -71,7 +77,7 @@ void PartialRounds::restore(Host& host, std::span<const std::int64_t> cohort) {
     if (round != round_ || path.extension() != ".h5") continue;
     try {
       PartialRound partial = load_partial_round(path);
-      if (partial.round == round_ && partial.origin == origin_ && partial.sum.numel() == host.sum().sum().numel())
+      if (partial.round == round_ && partial.origin == origin() && partial.sum.numel() == host.sum().sum().numel())
         found.emplace_back(std::move(partial), path);
     } catch (const Error& error) {
       log(LogLevel::warning, fmt::format("a part of round {} is fitted again: {}", round_, error.what()));
@@ -105,7 +111,7 @@ void PartialRounds::save(const Host& host, bool now) {
   for (const FitRecord& record : records) clients += fmt::format("{};", record.client);
   const fs::path path = directory_ / fmt::format("{}{:04}_{:.12}.h5", prefix, round_, digest(clients));
   try {
-    save_partial_round(path, {.round = round_, .origin = origin_, .records = records, .sum = host.sum().sum()});
+    save_partial_round(path, {.round = round_, .origin = origin(), .records = records, .sum = host.sum().sum()});
     num_saved_ = records.size();
     remove_all(std::exchange(sources_, {path}));
   } catch (const Error& error) {

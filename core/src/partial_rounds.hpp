@@ -23,7 +23,8 @@ class FEDMPI_API PartialRounds {
  public:
   explicit PartialRounds(const Experiment& experiment);
 
-  // Before the round's first fit. `global` float32 [layout.size()]: the parameters that the round starts from.
+  // Before the round's first fit. `global` float32 [layout.size()]: the parameters that the round starts from, which
+  // stay as they are until it is over.
   void begin_round(int round, const at::Tensor& global);
 
   // Gives the host what is kept of this round for clients of the cohort, each once.
@@ -37,10 +38,13 @@ class FEDMPI_API PartialRounds {
   void clear(int round);
 
  private:
+  const std::string& origin();
+
   const Experiment& experiment_;
   const std::filesystem::path directory_;
   int round_ = 0;
-  std::string origin_;
+  at::Tensor global_;
+  std::string origin_;                          // once it is needed
   std::size_t num_saved_ = 0;                   // of the host's clients
   std::vector<std::filesystem::path> sources_;  // of all that is saved
   Stopwatch since_saved_;

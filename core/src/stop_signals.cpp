@@ -23,18 +23,14 @@ extern "C" void note_signal(int number) {
 
 }  // namespace
 
-StopSignals::StopSignals() {
+void note_stop_signals() {
   struct sigaction action {};
   action.sa_handler = note_signal;
   action.sa_flags = SA_RESTART;
   for (const int number : watched) sigaction(number, &action, nullptr);
 }
 
-StopSignals::~StopSignals() {
-  for (const int number : watched) std::signal(number, SIG_DFL);
-}
-
-bool StopSignals::raised() const noexcept {
+bool stop_signal_noted() {
   return raised_signal != 0;
 }
 

@@ -1,19 +1,12 @@
 #pragma once
 
-#include "fedmpi/export.hpp"
-
 namespace fedmpi {
 
-// While it lives, SIGINT, SIGTERM and SIGUSR1 no longer end the process but are noted, for good; a second SIGINT ends
-// it at once. One at a time.
-class FEDMPI_API StopSignals {
- public:
-  StopSignals();
-  ~StopSignals();
-  StopSignals(const StopSignals&) = delete;
-  StopSignals& operator=(const StopSignals&) = delete;
+// From now on until the process ends SIGINT, SIGTERM and SIGUSR1 no longer end it but are noted; a second SIGINT ends
+// it at once. May be called again.
+void note_stop_signals();
 
-  bool raised() const noexcept;
-};
+// Whether one has been noted.
+bool stop_signal_noted();
 
 }  // namespace fedmpi

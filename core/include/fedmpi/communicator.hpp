@@ -17,8 +17,8 @@ namespace fedmpi {
 
 class PeerWatch;
 
-// Initialises MPI and finalises it, unless an exception is on its way out or a rank was lost: MPI_Finalize could then
-// wait for ever. One in a process, in main.
+// Initialises MPI and finalises it, unless an exception is on its way out or ranks were or may be lost: MPI_Finalize
+// could then wait for ever. One in a process, in main.
 class FEDMPI_API MpiSession {
  public:
   MpiSession(int& argc, char**& argv);
@@ -43,8 +43,8 @@ class FEDMPI_API MpiSession {
 struct RankLost {};
 
 // Collectives over all ranks of the job, on its own duplicate of MPI_COMM_WORLD. Main thread only. Every rank
-// must call every function in the same order: only federation.cpp does. Tensors are 1-D, contiguous, on the CPU;
-// dtype and length must be the same on all ranks. Errors: Error naming the MPI call, and RankLost.
+// must call every function in the same order: only federation.cpp and protocol.cpp do. Tensors are 1-D, contiguous, on
+// the CPU; dtype and length must be the same on all ranks. Errors: Error naming the MPI call, and RankLost.
 class FEDMPI_API Communicator {
  public:
   explicit Communicator(MpiSession& session);  // watches for frozen ranks, at first with 60 s

@@ -28,11 +28,10 @@ struct RunRequest {
 enum class RunEnd { done, stopped };  // stopped: by a signal or for lack of time; its last round is in a checkpoint
 
 // Runs a job from its first round, or from its newest checkpoint, to its last; or a checkpoint's job again up to that
-// checkpoint, comparing digests: then it writes nothing. Every rank calls this, and every collective of a run happens
-// in federation.cpp. Throws AgreedError on all ranks together; anything else is one rank's
-// own failure, after which the job must be aborted. Where MPI survives the death of ranks (`mpirun --with-ft ulfm`) the
-// others go on: with the lost clients of the round, or, when rank 0 died, as its lowest survivor, from the newest
-// checkpoint.
+// checkpoint, comparing digests: then it writes nothing. Every rank calls this. Throws AgreedError on all ranks
+// together; anything else is one rank's own failure, after which the job must be aborted. Where MPI survives the death
+// of ranks (`mpirun --with-ft ulfm`) the others go on: with the lost clients of the round, or, when rank 0 died, as its
+// lowest survivor, from the newest checkpoint.
 FEDMPI_API RunEnd run_federation(Communicator& communicator, RunRequest request);
 
 }  // namespace fedmpi

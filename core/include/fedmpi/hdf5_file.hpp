@@ -17,11 +17,11 @@ namespace hdf5 {
 class Image;
 }
 
-// A thin, owning layer over HDF5's C API: tensors as datasets, strings and numbers as attributes. Each object is for one
-// thread at a time; different ones may be used by different threads. Files are untrusted: only the dataset types below,
-// no external or soft links, no filters beyond shuffle, deflate and fletcher32, sizes checked against the file before
-// memory is asked for. HDF5 itself does not survive every file: read_shard and load_checkpoint try it in a child process
-// first. Every error names the file and the dataset: a FileError, or an Error when the disk is full or fails.
+// A thin, owning layer over HDF5's C API: tensors as datasets, strings and numbers as attributes. Each object is for
+// one thread at a time; different ones may be used by different threads. Files are untrusted: only the dataset types
+// below, no external or soft links, no filters beyond shuffle, deflate and fletcher32, sizes checked against the file
+// before memory is asked for. HDF5 itself does not survive every file: read_shard and load_checkpoint try it in a child
+// process first. Every error names the file and the dataset: a FileError, or an Error when the disk is full or fails.
 class FEDMPI_API Hdf5Reader {
  public:
   explicit Hdf5Reader(const std::filesystem::path& path);

@@ -1,0 +1,385 @@
+#include "protocol.hpp"
+
+#include "cohort.hpp"
+#include "evaluation.hpp"
+#include "fedmpi/digest.hpp"
+#include "fedmpi/log.hpp"
+#include "fedmpi/progress.hpp"
+#include "recorder.hpp"
+#include "schedule.hpp"
+#include "stop_signals.hpp"
+#include "verification.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+namespace fedmpi {
+
+namespace {
+
+std::int64_t peak_rss_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return std::int64_t{usage.ru_maxrss} * 1024;
+}
+
+// Passes through Host::fit, which takes an exception of the standard for a client's failure.
+struct FitGivenUp {};
+
+}  // namespace
+
+Protocol::Protocol(Communicator& communicator, Experiment& experiment, const RunRequest& request,
+                   TimeLimit::Clock::time_point start)
+    : communicator_{communicator},
+      experiment_{experiment},
+      job_{experiment.job},
+      verifies_{request.mode == RunMode::verify},
+      on_signal_{request.on_signal},
+      time_limit_{request.mode == RunMode::verify ? 0.0 : experiment.job.run.max_seconds, start},
+      partial_rounds_{experiment} {
+  if (!communicator.is_server()) return;
+  if (verifies_)
+    record_ = std::make_unique<Verification>(experiment, request.job, request.num_rounds, request.from_start);
+  else
+    record_ = std::make_unique<Recorder>(experiment, request.mode == RunMode::resume);
+}
+
+RunEnd Protocol::run(bool& begun) {
+  check_same_everywhere();
+  prepare();
+  try {
+    begun = true;
+    begin();
+    round_ = std::max(first_round_, 1);
+    phase_ = fitting;
+    while (round_ <= last_round_ && !stopped_) {
+      try {
+        run_round();
+      } catch (const RankLost&) {
+        rejoin();
+      }
+    }
+  } catch (AgreedError& error) {
+    error.is_user_error = false;  // the run's directory is written by now
+    throw;
+  } catch (const UserError& error) {
+    throw Error(error.what());
+  }
+  if (stopped_) return RunEnd::stopped;
+  if (record_) log(LogLevel::info, record_->summary());
+  return RunEnd::done;
+}
+
+// Node-local copies of plugins, data and models go stale: every rank must run the same bytes.
+void Protocol::check_same_everywhere() {
+  std::string mine = experiment_.resolved_job + experiment_.dataset->digest() + experiment_.model->digest();
+  for (const auto& [name, version] : experiment_.versions)
+    if (name.starts_with("plugin.")) mine += version;
+  const auto all = communicator_.all_gather(digest(mine));
+  const auto other = std::find_if(all.begin(), all.end(), [&](const std::string& one) { return one != all[0]; });
+  if (other != all.end())
+    throw AgreedError(fmt::format("rank {} has other plugins, another dataset or another model than rank 0: give "
+                                  "every node the same files",
+                                  other - all.begin()),
+                      true);
+}
+
+// All that can be a user's mistake. Writes nothing.
+void Protocol::prepare() {
+  agree(communicator_, [&] {
+    partition_ = make_partition(job_, *experiment_.dataset);
+    check_examples(*experiment_.model, *experiment_.dataset, partition_, communicator_.rank(), communicator_.size());
+    if (!record_) return;
+    RunStart start = record_->open();
+    resumed_ = std::move(start.checkpoint);
+    first_round_ = resumed_ ? resumed_->round + 1 : 0;
+    last_round_ = start.last_round;
+  });
+  const at::Tensor rounds = at::tensor({first_round_, last_round_}, at::kInt);
+  communicator_.broadcast(rounds);
+  first_round_ = rounds[0].item<int>();
+  last_round_ = rounds[1].item<int>();
+}
+
+// Round 0, or the state after the last one that was done. From here on the run's directory is written.
+void Protocol::begin() {
+  const Stopwatch stopwatch;
+  const int threads = job_.run.threads != 0 ? job_.run.threads : communicator_.cores_per_host();
+  at::set_num_threads(threads);
+  agree(communicator_, [&] {
+    global_ = at::zeros({experiment_.model->layout().size()}, at::kFloat);
+    shared_ = global_.narrow(0, 0, experiment_.model->layout().shared_size());
+    host_ = std::make_unique<Host>(experiment_, partition_);
+    if (!record_) return;
+    record_->begin();
+    if (resumed_) {
+      global_.copy_(resumed_->parameters);
+      experiment_.strategy->restore(resumed_->strategy_state);
+      resumed_.reset();
+    } else {
+      experiment_.model->initialize(global_, random_key(job_.run.seed, Purpose::initialise));
+    }
+  });
+  if (!verifies_) agree(communicator_, [&] { open_log(job_.run.output / "log"); });
+  log(LogLevel::info, fmt::format("{} clients on {} rank{}, {} thread{} a rank, {} parameters{}",
+                                  job_.federation.clients, communicator_.size(), communicator_.size() == 1 ? "" : "s",
+                                  threads, threads == 1 ? "" : "s", experiment_.model->layout().shared_size(),
+                                  verifies_ ? "" : fmt::format(", output in {}", job_.run.output.string())));
+  if (communicator_.is_server() && experiment_.model->vocabulary_digest() != experiment_.dataset->vocabulary_digest())
+    log(LogLevel::warning,
+        "the model or the dataset does not say which vocabulary it has, so whether it is the same was not checked");
+  metrics_ = {.round = 0};
+  broadcast(global_);
+  note_stop_signals();
+  communicator_.set_frozen_rank_seconds(job_.federation.frozen_rank_seconds);
+  if (first_round_ > last_round_) return log(LogLevel::info, "nothing to do: all rounds are done");
+  if (first_round_ > 0) return log(LogLevel::info, fmt::format("resumed after round {}", first_round_ - 1));
+  evaluate();
+  finish_round(stopwatch);
+}
+
+void Protocol::broadcast(at::Tensor parameters) {
+  const Stopwatch stopwatch;
+  communicator_.broadcast(std::move(parameters));
+  metrics_.seconds.broadcast = stopwatch.seconds();
+}
+
+void Protocol::run_round() {
+  const Stopwatch stopwatch;
+  if (phase_ == fitting) aggregate_round(stopwatch);
+  if (stopped_) return;
+  if (phase_ != recorded) {
+    broadcast(shared_);
+    if (round_ % job_.evaluation.every == 0 || round_ == last_round_) evaluate();
+    finish_round(stopwatch);
+  }
+  ++round_;
+  phase_ = fitting;
+}
+
+// Until the server has the round's parameters, or the round is given up.
+void Protocol::aggregate_round(const Stopwatch& stopwatch) {
+  metrics_ = {.round = round_};
+  const auto cohort = fit_cohort(job_, round_);
+  metrics_.clients = static_cast<std::int64_t>(cohort.size());
+  if (!fit(cohort)) return stop(round_ - 1, time_limit_.is_over() ? out_of_time : by_signal);
+
+  const FitOutcome& own = host_->outcome();
+  auto records = communicator_.all_gather(std::span<const FitRecord>(own.records));
+  const FitOutcome outcome = merge(std::move(records), communicator_.all_gather(pack(own.failures)));
+  summarize(outcome, rest_, stopwatch.seconds(), metrics_);
+  enforce_policy(outcome);
+
+  const Stopwatch aggregate_stopwatch;
+  aggregate(outcome.records);
+  phase_ = aggregated;
+  metrics_.seconds.aggregate = aggregate_stopwatch.seconds();
+}
+
+// The living go on together where the server is.
+void Protocol::rejoin() {
+  for (;;) {
+    communicator_.revoke();
+    const bool all_in_rounds = communicator_.meet(in_rounds) == in_rounds;
+    if (!all_in_rounds) throw StartOver{.ranks_are_shrunk = false};
+    const int size_before = communicator_.size();
+    if (!communicator_.shrink()) throw StartOver{.ranks_are_shrunk = true};
+    ranks_were_lost_ = true;
+    try {
+      const at::Tensor where = at::tensor({round_, static_cast<int>(phase_), stopped_ ? 1 : 0}, at::kInt);
+      communicator_.broadcast(where);
+      communicator_.broadcast(global_);  // a rank may have half of the next one
+      round_ = where[0].item<int>();
+      phase_ = static_cast<Phase>(where[1].item<int>());
+      stopped_ = where[2].item<int>() != 0;
+      if (record_)
+        log(LogLevel::warning, fmt::format("round {}: {} of {} ranks lost, the others take over their clients", round_,
+                                           size_before - communicator_.size(), size_before));
+      return;
+    } catch (const RankLost&) {
+      continue;
+    }
+  }
+}
+
+// Those of the cohort that no living rank has or knows to be fitted in this round, without those known to fail.
+std::vector<std::int64_t> Protocol::not_fitted(std::span<const std::int64_t> cohort) {
+  std::vector<std::int64_t> rest(cohort.begin(), cohort.end()), fitted;
+  if (record_) fitted = record_->left_out(round_);
+  for (const FitRecord& record : host_->outcome().records) fitted.push_back(record.client);
+  for (const ClientFailure& failure : host_->outcome().failures) fitted.push_back(failure.client);
+  fitted = communicator_.all_gather(std::span<const std::int64_t>(fitted));
+  std::ranges::sort(fitted);
+  std::erase_if(rest, [&](std::int64_t client) { return std::ranges::binary_search(fitted, client); });
+  return rest;
+}
+
+// The cohort, all ranks together. False on every rank when the round is given up.
+bool Protocol::fit(std::span<const std::int64_t> cohort) {
+  // Only what a host has fitted before ranks were lost is kept; the server's sum may have been reduced into.
+  if (host_->round() != round_ || host_->outcome().records.empty()) {
+    host_->begin_round(round_, static_cast<int>(cohort.size()));
+    partial_rounds_.begin_round(round_, global_);
+  }
+  const int first_host = communicator_.size() == 1 ? 0 : 1;
+  // One rank has them all. Not once ranks were lost: the others may have fitted them again.
+  if (communicator_.rank() == first_host && !ranks_were_lost_ && !verifies_) partial_rounds_.restore(*host_, cohort);
+  rest_ = not_fitted(cohort);
+  const auto costs = training_costs(partition_, *experiment_.dataset, rest_);
+  std::int64_t total = 0;
+  for (const std::int64_t cost : costs) total += cost * job_.training.local_epochs;
+  Progress progress(fmt::format("round {}/{}: fit", round_, job_.run.rounds), total, "tokens",
+                    communicator_.is_server());
+  const auto advance = [&](std::int64_t tokens) { progress.advance(tokens); };
+  if (communicator_.is_host(communicator_.rank())) {
+    const auto schedule = longest_first(costs, static_cast<std::size_t>(communicator_.size() - first_host));
+    std::vector<std::int64_t> own;
+    for (const std::size_t piece : schedule[static_cast<std::size_t>(communicator_.rank() - first_host)])
+      own.push_back(rest_[piece]);
+    fit_own(own, advance);
+  }
+  const bool given_up = communicator_.await_reports(advance, [&] {
+    const bool stops = stops_now();
+    // At once: a launcher that ends its ranks waits for nobody.
+    if (stops && record_) record_->give_up(global_);
+    keep(stops);
+    return stops;
+  });
+  if (given_up) keep(true);
+  return !given_up;
+}
+
+void Protocol::fit_own(std::span<const std::int64_t> clients, const std::function<void(std::int64_t)>& advance) {
+  const Stopwatch stopwatch;
+  const double deadline = job_.federation.round_deadline_seconds;
+  const auto after_step = [&](std::int64_t tokens) {
+    // Host::fit takes it for this client's failure.
+    if (deadline > 0.0 && stopwatch.seconds() > deadline && !verifies_)
+      throw Error(fmt::format("not done within the {} s of federation.round_deadline_seconds", deadline));
+    communicator_.report(tokens);
+    advance(tokens);
+    if (stops_now()) communicator_.request_stop();
+    if (communicator_.stop_requested()) throw FitGivenUp{};
+  };
+  try {
+    // Once a rank is known to be lost the client at hand is the last: the others are dealt out anew.
+    for (std::size_t i = 0; i < clients.size() && !communicator_.loss_noticed(); ++i) {
+      host_->fit(clients.subspan(i, 1), global_, after_step);
+      keep(false);
+    }
+  } catch (const FitGivenUp&) {
+    keep(true);
+  }
+}
+
+// What this host has of the round, when it is time or `now`.
+void Protocol::keep(bool now) {
+  if (!verifies_) partial_rounds_.save(*host_, now);
+}
+
+// Whether this rank wants the round to be given up.
+bool Protocol::stops_now() const {
+  return (stop_signal_noted() && on_signal_ == OnSignal::abandon) || time_limit_.is_over();
+}
+
+// All ranks together, after the round `last_finished`.
+void Protocol::stop(int last_finished, StopReason reason) {
+  stopped_ = true;
+  agree(communicator_, [&] {
+    if (record_) record_->give_up(global_);
+  });
+  if (!record_) return;
+  log(LogLevel::warning,
+      fmt::format("{} after round {} of {}{}", reason == out_of_time ? "out of time" : "stopped by a signal",
+                  last_finished, last_round_, verifies_ ? "" : ": go on with --resume"));
+}
+
+void Protocol::enforce_policy(const FitOutcome& outcome) const {
+  if (outcome.failures.empty()) return;
+  const ClientFailure& first = outcome.failures.front();
+  if (job_.federation.on_client_failure == FailurePolicy::abort)
+    throw AgreedError(fmt::format("round {}: client {} failed: {}", round_, first.client, first.message), false);
+  if (communicator_.is_server())
+    for (const ClientFailure& failure : outcome.failures)
+      log(LogLevel::warning,
+          fmt::format("round {}: client {} is dropped: {}", round_, failure.client, failure.message));
+  if (static_cast<int>(outcome.records.size()) < job_.federation.min_fit_clients)
+    throw AgreedError(
+        fmt::format("round {}: {} clients succeeded, but federation.min_fit_clients is {}; client {} "
+                    "failed first: {}",
+                    round_, outcome.records.size(), job_.federation.min_fit_clients, first.client, first.message),
+        false);
+}
+
+void Protocol::aggregate(std::span<const FitRecord> records) {
+  double total_weight = 0.0;
+  for (const FitRecord& record : records) total_weight += record.weight;
+  if (total_weight == 0.0) {
+    if (communicator_.is_server())
+      log(LogLevel::warning, fmt::format("round {}: no client counts, the parameters stay as they are", round_));
+    return;
+  }
+  communicator_.reduce_sum(host_->sum().sum());
+  if (communicator_.is_server())
+    experiment_.strategy->aggregate(shared_, host_->sum().mean(total_weight), records, round_);
+}
+
+void Protocol::evaluate() {
+  if (verifies_) return;  // it changes no digest
+  const Stopwatch stopwatch;
+  const auto blocks = evaluation_blocks(job_, *experiment_.dataset, partition_, metrics_.round);
+  if (blocks.empty()) return;
+
+  std::vector<std::int64_t> block_costs;
+  std::int64_t total = 0;
+  for (const EvaluationBlock& block : blocks) {
+    block_costs.push_back(block.cost);
+    total += block.cost;
+  }
+  const auto schedule = longest_first(block_costs, static_cast<std::size_t>(communicator_.size()));
+  std::vector<BlockResult> own;
+  agree(communicator_,
+        [&] { own = host_->evaluate(blocks, schedule[static_cast<std::size_t>(communicator_.rank())], global_); });
+  const Scores scores = combine(blocks, communicator_.all_gather(std::span<const BlockResult>(own)));
+  if (scores.federated) {
+    metrics_.evaluate_loss = scores.federated->loss;
+    metrics_.evaluate_accuracy = scores.federated->accuracy;
+  }
+  if (scores.central) {
+    metrics_.central_loss = scores.central->loss;
+    metrics_.central_accuracy = scores.central->accuracy;
+  }
+  metrics_.seconds.evaluate = stopwatch.seconds();
+}
+
+void Protocol::finish_round(const Stopwatch& stopwatch) {
+  struct State {
+    std::int64_t bytes_sent, peak_rss_bytes;
+    std::int64_t reason_to_stop;
+  };
+  const int round = metrics_.round;
+  if (round > 0) longest_round_ = std::max(longest_round_, stopwatch.seconds());
+  StopReason reason = stop_signal_noted() ? by_signal : !time_limit_.leaves(longest_round_) ? out_of_time : none;
+  const State state{communicator_.bytes_sent() - bytes_before_, peak_rss_bytes(), reason};
+  bytes_before_ = communicator_.bytes_sent();
+  for (const State& one : communicator_.all_gather(std::span<const State>(&state, 1))) {
+    metrics_.bytes_sent += one.bytes_sent;
+    metrics_.peak_rss_bytes = std::max(metrics_.peak_rss_bytes, one.peak_rss_bytes);
+    if (reason == none) reason = static_cast<StopReason>(one.reason_to_stop);
+  }
+  const bool ends = reason != none || round == last_round_;
+  agree(communicator_, [&] {
+    if (record_) record_->finish_round(metrics_, global_, stopwatch, ends);
+    phase_ = recorded;
+  });
+  // The checkpoint of this round may not be on disk yet, that of the one before is.
+  if (record_ && !verifies_) partial_rounds_.clear(ends ? round : round - 1);
+  if (round < last_round_ && reason != none) stop(round, reason);
+}
+
+}  // namespace fedmpi

@@ -1,0 +1,93 @@
+#pragma once
+
+#include "fedmpi/checkpoint.hpp"
+#include "fedmpi/communicator.hpp"
+#include "fedmpi/experiment.hpp"
+#include "fedmpi/federation.hpp"
+#include "fedmpi/metrics.hpp"
+#include "host.hpp"
+#include "outcome.hpp"
+#include "partial_rounds.hpp"
+#include "partition.hpp"
+#include "run_record.hpp"
+#include "stopwatch.hpp"
+#include "time_limit.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace fedmpi {
+
+// Passed to Communicator::meet: where a rank is when others are lost.
+enum Place : int { elsewhere = 0, in_rounds = 1, leaving = 2 };
+
+// The server is lost, or some ranks were not within the rounds: the run goes on from its newest checkpoint.
+struct StartOver {
+  bool ranks_are_shrunk;
+};
+
+// A run on the ranks that are alive, from its newest state to its end. Every rank makes one and calls run(): between
+// two collectives the ranks differ in what they do, never in which collective comes next.
+class Protocol {
+ public:
+  Protocol(Communicator& communicator, Experiment& experiment, const RunRequest& request,
+           TimeLimit::Clock::time_point start);
+  // `begun` becomes true once the run's directory is written. Throws AgreedError on all ranks together, RankLost before
+  // the first round and StartOver when ranks are lost, and whatever else is one rank's own failure.
+  RunEnd run(bool& begun);
+
+ private:
+  enum StopReason : std::int64_t { none = 0, by_signal = 1, out_of_time = 2 };
+  // How far the server is in a round; what has been passed need not be done again.
+  enum Phase : int { fitting, aggregated, recorded };
+
+  void check_same_everywhere();
+  void prepare();
+  void begin();
+  void broadcast(at::Tensor parameters);
+  void run_round();
+  void aggregate_round(const Stopwatch& stopwatch);
+  bool fit(std::span<const std::int64_t> cohort);
+  void fit_own(std::span<const std::int64_t> clients, const std::function<void(std::int64_t)>& advance);
+  std::vector<std::int64_t> not_fitted(std::span<const std::int64_t> cohort);
+  void rejoin();
+  void keep(bool now);
+  bool stops_now() const;
+  void enforce_policy(const FitOutcome& outcome) const;
+  void aggregate(std::span<const FitRecord> records);
+  void evaluate();
+  void finish_round(const Stopwatch& stopwatch);
+  void stop(int last_finished, StopReason reason);
+
+  Communicator& communicator_;
+  Experiment& experiment_;
+  const Job& job_;
+  const bool verifies_;
+  const OnSignal on_signal_;
+  const TimeLimit time_limit_;
+  int round_ = 0;
+  Phase phase_ = fitting;  // of round_, on the server
+  RoundMetrics metrics_;   // of round_
+  bool stopped_ = false;   // the same on every rank, as what follows
+  bool ranks_were_lost_ = false;
+  double longest_round_ = 0.0;         // in seconds, of those of this process
+  std::unique_ptr<RunRecord> record_;  // on the server
+  std::optional<Checkpoint> resumed_;  // on the server, until the run goes on from it
+  Partition partition_;
+  int first_round_ = 0;  // 0: the start of a fresh run
+  int last_round_ = 0;
+  at::Tensor global_;  // float32 [layout.size()], the same on every rank between rounds
+  at::Tensor shared_;  // the part of it that travels each round, [layout.shared_size()]
+  std::unique_ptr<Host> host_;
+  PartialRounds partial_rounds_;
+  std::vector<std::int64_t> rest_;  // of the cohort, who is fitted by these ranks and from now on
+  std::int64_t bytes_before_ = 0;
+};
+
+}  // namespace fedmpi
