@@ -3,6 +3,7 @@
 #include "fedmpi/error.hpp"
 
 #include <array>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -62,7 +63,12 @@ Layout layout_from_json(const std::string& text, std::int64_t size) {
   const auto entries = nlohmann::json::parse(text);
   if (!entries.is_array()) throw Error("the layout is not a list");
   std::vector<TensorSpec> specs;
-  for (const auto& entry : entries) specs.push_back(spec_from_json(entry, size));
+  std::set<std::string> names;
+  for (const auto& entry : entries) {
+    specs.push_back(spec_from_json(entry, size));
+    if (!names.insert(specs.back().name).second)
+      throw Error(fmt::format("the layout has two tensors named {}", specs.back().name));
+  }
   Layout layout(std::move(specs));
   if (layout.size() != size) {
     throw Error(fmt::format("the layout has {} elements but the parameters have {}", layout.size(), size));

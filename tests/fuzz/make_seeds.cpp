@@ -62,6 +62,9 @@ constexpr std::string_view layout =
     R"(L[{"name":"w","shape":[4,5],"role":"shared","offset":0,"learning_rate":0.5},)"
     R"({"name":"n","shape":[],"role":"local","offset":32},{"name":"f","shape":[3],"role":"frozen","offset":48}])";
 
+constexpr std::string_view equal_names =
+    R"(L[{"name":"w","shape":[],"role":"shared","offset":0},{"name":"w","shape":[],"role":"shared","offset":16}])";
+
 void write(const std::filesystem::path& path, std::string_view bytes) {
   std::filesystem::create_directories(path.parent_path());
   std::ofstream(path, std::ios::binary) << bytes;
@@ -88,6 +91,7 @@ void make_text_seeds(const std::filesystem::path& directory) {
                                    .append("data.partition={ name = \"iid\" }"));
   write(directory / "records/metrics", metrics);
   write(directory / "records/layout", layout);
+  write(directory / "records/equal_names", equal_names);
   write(directory / "records/strings", R"(S{"torch":"2.13.0","plugin.model":"be\u00eff"})");
   write(directory / "records/names", R"(N["momentum","second"])");
 }
