@@ -125,8 +125,9 @@ def stop(tools, dice, output, seconds):
     send(number, [process.pid] if to_launcher else [dice.choice(list(ranks.values()))] if ranks else [])
     status = tools.wait(process)
     what = f"{number.name} to {'mpirun' if to_launcher else 'a rank'}, --on-signal {when}: exit status {status}"
-    if begun and (not to_launcher or number == signal.SIGUSR1):
-        if status not in (0, STOPPED):
+    if begun:
+        ended_by_launcher = to_launcher and number != signal.SIGUSR1
+        if status not in ((0, 1, STOPPED) if ended_by_launcher else (0, STOPPED)):
             raise Failure(what)
         left = [path.name for path in output.rglob("*") if ".tmp." in path.name]
         if left:
@@ -154,7 +155,7 @@ def full_disk(tools, dice, output, seconds):
     limit = dice.randint(0, 25_000)
     process = tools.start(0, output, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     status = tools.wait(process)
-    if status not in (0, 1):
+    if status not in (0, 1) or (status == 0 and digests(output) != tools.expected):
         raise Failure(f"with files of at most {limit} bytes: exit status {status}")
     return f"files of at most {limit} bytes: exit status {status}"
 
@@ -172,14 +173,20 @@ def corrupt(tools, dice, output, seconds):
     return f"changed {checkpoints[-1].name}"
 
 
-def lose(tools, dice, output, seconds, victims, number=signal.SIGKILL):
-    """Ranks are killed, and the others go on to the end without being started again."""
+def start_to_lose(tools, dice, output, seconds):
+    """Four ranks that may be lost, at a random moment of their run. Also the options for the transport."""
     transport = ["--mca", "btl", "self,tcp"] if dice.random() < tools.tcp_share else []
     process = tools.start(4, output, launcher_options=["--with-ft", "ulfm", *transport])
     # Before the run has begun MPI itself may still be starting, and cannot do without anybody.
     while not (output / "metrics.jsonl").exists() and process.poll() is None:
         time.sleep(0.01)
     time.sleep(dice.uniform(0, 0.7 * seconds))
+    return process, transport
+
+
+def lose(tools, dice, output, seconds, victims, number=signal.SIGKILL):
+    """Ranks are killed, and the others go on to the end without being started again."""
+    process, transport = start_to_lose(tools, dice, output, seconds)
     ranks = ranks_of(process, tools.fedmpi)
     hit = [ranks[victim] for victim in victims if victim in ranks]
     send(number, hit)
@@ -209,13 +216,30 @@ def lose_the_server(tools, dice, output, seconds):
     return lose(tools, dice, output, seconds, [0])
 
 
+def lose_and_stop(tools, dice, output, seconds):
+    """A rank is killed and a signal stops the run, one shortly after the other."""
+    process, transport = start_to_lose(tools, dice, output, seconds)
+    ranks = ranks_of(process, tools.fedmpi)
+    victim = dice.randint(0, 3)
+    both = [(signal.SIGKILL, [ranks[victim]] if victim in ranks else []), (signal.SIGUSR1, [process.pid])]
+    dice.shuffle(both)
+    for number, pids in both:
+        send(number, pids)
+        time.sleep(dice.uniform(0, 0.1))
+    status = tools.wait(process)
+    what = f"SIGKILL to rank {victim} and SIGUSR1 to all{' over TCP' if transport else ''}: exit status {status}"
+    if status not in (0, STOPPED):
+        raise Failure(what)
+    return what
+
+
 def freeze(tools, dice, output, seconds):
     """A rank is stopped for good: the others end it and go on."""
     return lose(tools, dice, output, seconds, [dice.randint(0, 3)], signal.SIGSTOP)
 
 
 FAULTS = {fault.__name__: fault
-          for fault in (stop, kill, kill_within, full_disk, corrupt, lose_a_host, lose_two_hosts, lose_the_server, freeze)}
+          for fault in (stop, kill, kill_within, full_disk, corrupt, lose_a_host, lose_two_hosts, lose_the_server, lose_and_stop, freeze)}
 
 
 def main():
@@ -260,7 +284,7 @@ def main():
                 print(textwrap.indent(account(tools.said(output), *sorted(output.glob("log/*"))), "    "), flush=True)
             else:
                 print(f"{name} {i}: {what}, went on to the same digests", flush=True)
-    if args.count > 4 and any(name.startswith("lose") for name in args.only) and tools.noticed == 0:
+    if args.count > 4 and {"lose_a_host", "lose_two_hosts", "lose_the_server"} & set(args.only) and tools.noticed == 0:
         sys.exit("every rank was killed too late to be missed")
     if args.count > 4 and "kill_within" in args.only and tools.restored == 0:
         sys.exit("no part of a round was ever gone on with")

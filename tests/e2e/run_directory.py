@@ -6,6 +6,7 @@ import os
 import pathlib
 import resource
 import shutil
+import signal
 import subprocess
 import time
 
@@ -108,6 +109,23 @@ def out_of_time(program):
     assert program.digests() == expected
 
 
+def a_second_interrupt(program):
+    """The first one lets the round end, which takes minutes here."""
+    shutil.rmtree(program.run_directory, ignore_errors=True)
+    process = subprocess.Popen([program.fedmpi, "run", "job.toml", "--on-signal", "finish", "--set",
+                                "training.local_epochs=100000"], cwd=program.directory, stdout=subprocess.DEVNULL)
+    metrics = program.run_directory / "metrics.jsonl"
+    while not metrics.exists() or not metrics.read_text(encoding="utf-8"):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None, "the first one ended it"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130, process.returncode
+    left = [path.name for path in (program.run_directory / "checkpoints").iterdir()]
+    assert left == ["round_0000.h5"], left
+
+
 def full_disk(program):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -155,7 +173,7 @@ def main():
     (directory / "job.toml").write_text(JOB, encoding="utf-8")
     program = Program(str(pathlib.Path(args.fedmpi).resolve()), directory)
     for check in (lost_metrics_come_back, ended_before_round_0, damaged_checkpoints, more_rounds, full_disk,
-                  two_runs_at_once, unusable_places, out_of_time):
+                  two_runs_at_once, unusable_places, out_of_time, a_second_interrupt):
         check(program)
         print(f"{check.__name__}: as it should be", flush=True)
 
