@@ -50,8 +50,8 @@ void probe(const std::string& directory, const std::string& pooling, const std::
   model.initialize(values, random_key(1, Purpose::initialise));
   model.bind(values, gradients, Precision::float32);
   const BatchResult evaluated = model.evaluate(batch);
-  const BatchResult fitted = model.fit(batch, random_key(1, Purpose::dropout));
   const at::Tensor logits = model.logits();
+  const BatchResult fitted = model.fit(batch, random_key(1, Purpose::dropout));
   nlohmann::json result{
       {"loss", fitted.loss_sum / static_cast<double>(fitted.num_examples)},
       {"evaluate_loss", evaluated.loss_sum / static_cast<double>(evaluated.num_examples)},

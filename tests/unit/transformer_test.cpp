@@ -161,6 +161,37 @@ TEST_P(TransformerOf, ExamplesDoNotSeeEachOther) {
   EXPECT_NEAR(bound.model.logits()[0][1].item<float>(), together, 1e-5);
 }
 
+// So many tokens that they are fitted in parts.
+TEST_P(TransformerOf, ALargeBatchHasTheMeanGradientOfSmallOnes) {
+  const auto directory = make_directory(GetParam().type);
+  const std::map<std::string, OptionValue> no_dropout{
+      {"dropout", 0.0}, {"attention_dropout", 0.0}, {"classifier_dropout", 0.0}};
+  Bound large(directory->path(), GetParam().pooling, Precision::float32, no_dropout);
+  Bound small(directory->path(), GetParam().pooling, Precision::float32, no_dropout);
+  const std::vector<std::int64_t> lengths{80, 71, 80, 77};
+  const std::int64_t repeats = 2 * (std::int64_t{1} << 22) / (4 * 308 * (GetParam().type[0] == 'b' ? 32 : 16));
+  std::vector<std::int64_t> many;
+  for (std::int64_t i = 0; i < repeats; ++i) many.insert(many.end(), lengths.begin(), lengths.end());
+  const Batch batch = make_batch(many);
+  const double loss = large.loss(batch);
+  double sum = 0.0;
+  at::Tensor gradients = at::zeros_like(small.gradients, at::kDouble);
+  const std::int64_t examples = batch.labels.numel(), size = examples / 10;
+  for (std::int64_t first = 0; first < examples; first += size) {
+    const std::int64_t count = std::min(size, examples - first);
+    const at::Tensor offsets = batch.offsets.narrow(0, first, count + 1);
+    const std::int64_t begin = offsets[0].item<std::int64_t>(), end = offsets[count].item<std::int64_t>();
+    const double share = static_cast<double>(count) / static_cast<double>(examples);
+    sum += share *
+           small.loss(
+               {batch.tokens.narrow(0, begin, end - begin), offsets - begin, {}, batch.labels.narrow(0, first, count)});
+    gradients += share * small.gradients.to(at::kDouble);
+  }
+  EXPECT_NEAR(loss, sum, 1e-6);
+  const double difference = (large.gradients.to(at::kDouble) - gradients).norm().item<double>();
+  EXPECT_LT(difference, 1e-5 * gradients.norm().item<double>());
+}
+
 // What is trained gets the gradient it would get beside everything else, to the bit.
 TEST_P(TransformerOf, FrozenLayersDoNotChangeTheOthersGradients) {
   const auto directory = make_directory(GetParam().type);

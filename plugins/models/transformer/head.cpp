@@ -34,8 +34,8 @@ void ClassificationHead::activate(std::int64_t rows, const float* values, const 
   for (std::int64_t i = 0; i < rows * w; ++i) out[i] = is_tanh ? std::tanh(out[i]) : std::max(out[i], 0.0F);
 }
 
-BatchResult ClassificationHead::forward(std::span<const std::int64_t> labels, const float* values,
-                                        const Dropout& dropout, const float* pooled) {
+BatchResult ClassificationHead::forward(std::span<const std::int64_t> labels, std::int64_t batch_size,
+                                        const float* values, const Dropout& dropout, const float* pooled) {
   const std::int64_t rows = std::ssize(labels), w = config_.width;
   activate(rows, values, pooled);
   float* dropped = dropped_.reserve(rows * w);
@@ -60,7 +60,7 @@ BatchResult ClassificationHead::forward(std::span<const std::int64_t> labels, co
     for (std::int64_t i = 0; i < num_labels_; ++i) {
       const double probability = std::exp(static_cast<double>(scores[i]) - *best) / total;
       gradient[row * num_labels_ + i] =
-          static_cast<float>((probability - (i == label ? 1.0 : 0.0)) / static_cast<double>(rows));
+          static_cast<float>((probability - (i == label ? 1.0 : 0.0)) / static_cast<double>(batch_size));
     }
   }
   return result;

@@ -18,10 +18,11 @@ class ClassificationHead {
   ClassificationHead(const TransformerConfig& config, const NetworkOffsets& offsets, std::int64_t num_labels)
       : config_{config}, offsets_{offsets}, num_labels_{num_labels} {}
 
-  // `pooled` [sequences, width] must stay as it is until the backward.
-  BatchResult forward(std::span<const std::int64_t> labels, const float* values, const Dropout& dropout,
-                      const float* pooled);
-  // Of the mean loss; writes the gradient of `pooled`.
+  // `pooled` [sequences, width] must stay as it is until the backward. The sequences may be a part of a batch of
+  // `batch_size`.
+  BatchResult forward(std::span<const std::int64_t> labels, std::int64_t batch_size, const float* values,
+                      const Dropout& dropout, const float* pooled);
+  // Of the batch's mean loss; writes the gradient of `pooled`.
   void backward(std::span<const std::int64_t> labels, const float* values, const float* pooled, float* pooled_gradient,
                 float* gradients);
 

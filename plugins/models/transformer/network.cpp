@@ -7,6 +7,11 @@
 namespace fedmpi {
 namespace {
 
+// Elements (tokens * width) of a layer's input that are fitted at once. Products are as fast on fewer rows than that;
+// what is kept for the backward takes 28 bytes an element and layer in bf16.
+constexpr std::int64_t largest_part = std::int64_t{1} << 22;
+constexpr std::uint64_t first_part_purpose = std::uint64_t{1} << 32;  // beyond those of StepDropout
+
 Dropout make_dropout(double probability, RandomKey key) {
   const auto threshold = static_cast<std::uint32_t>(std::lround(probability * 65536.0));
   return {key.value, threshold, static_cast<float>(65536.0 / (65536.0 - threshold))};
@@ -80,21 +85,51 @@ class NetworkOf final : public Network {
   }
   const float* logits() const override { return head_.logits(); }
 
+  // A batch that would keep too much for its backward is fitted in parts, one after another; gradients add up anyway.
   BatchResult fit(const PackedTokens& batch, std::span<const std::int64_t> labels, RandomKey key) override {
-    const StepDropout dropout(config_, key);
     memory_.resize(std::max<std::size_t>(layers_.size() - num_frozen_, 1));
-    const float* pooled = forward(batch, &dropout);
-    const BatchResult result = head_.forward(labels, values_, dropout.head(), pooled);
-    backward(batch, labels, pooled, dropout);
+    const std::int64_t num_parts = 1 + (batch.num_tokens() * config_.width - 1) / largest_part;
+    BatchResult result;
+    for (std::int64_t part = 0, first = 0, last = 0; part < num_parts; ++part, first = last) {
+      const std::int64_t end = batch.num_tokens() * (part + 1) / num_parts;
+      while (last < batch.num_sequences() && batch.offsets[static_cast<std::size_t>(last)] < end) ++last;
+      if (first == last) continue;
+      const auto own_labels = labels.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first));
+      const BatchResult own = fit_part(sequences(batch, first, last), own_labels, batch.num_sequences(),
+                                       part == 0 ? key : derive(key, first_part_purpose + part));
+      result.loss_sum += own.loss_sum;
+      result.num_correct += own.num_correct;
+      result.num_examples += own.num_examples;
+    }
     return result;
   }
 
   BatchResult evaluate(const PackedTokens& batch, std::span<const std::int64_t> labels) override {
     memory_.resize(std::max<std::size_t>(memory_.size(), 1));
-    return head_.forward(labels, values_, {}, forward(batch, nullptr));
+    return head_.forward(labels, std::ssize(labels), values_, {}, forward(batch, nullptr));
   }
 
  private:
+  BatchResult fit_part(const PackedTokens& batch, std::span<const std::int64_t> labels, std::int64_t whole_batch,
+                       RandomKey key) {
+    const StepDropout dropout(config_, key);
+    const float* pooled = forward(batch, &dropout);
+    const BatchResult result = head_.forward(labels, whole_batch, values_, dropout.head(), pooled);
+    backward(batch, labels, pooled, dropout);
+    return result;
+  }
+
+  // Valid until the next call.
+  PackedTokens sequences(const PackedTokens& batch, std::int64_t first, std::int64_t last) {
+    const auto offsets =
+        batch.offsets.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first) + 1);
+    part_offsets_.clear();
+    for (const std::int64_t offset : offsets) part_offsets_.push_back(offset - offsets.front());
+    return {
+        batch.tokens.subspan(static_cast<std::size_t>(offsets.front()), static_cast<std::size_t>(part_offsets_.back())),
+        part_offsets_};
+  }
+
   const T* weights(std::size_t layer) {
     const std::span layers(offsets_.layers);
     return layer < num_frozen_ ? frozen_weights_.get(values_, layers.first(num_frozen_))
@@ -211,7 +246,7 @@ class NetworkOf final : public Network {
   std::vector<LayerMemory<T>> memory_;
   LayerScratch<T> scratch_;
   ProductWeights<T> frozen_weights_, trained_weights_;
-  std::vector<std::int64_t> row_numbers_;
+  std::vector<std::int64_t> row_numbers_, part_offsets_;
   Buffer<float> output_, pooled_, pooled_gradient_, gradient_;
   Buffer<T> product_output_, more_gradient_;
 };

@@ -15,9 +15,10 @@ class Network {
  public:
   virtual ~Network() = default;
   virtual void values_changed() = 0;
+  // Adds the gradient of the batch's mean loss to `gradients`.
   virtual BatchResult fit(const PackedTokens& batch, std::span<const std::int64_t> labels, RandomKey key) = 0;
   virtual BatchResult evaluate(const PackedTokens& batch, std::span<const std::int64_t> labels) = 0;
-  virtual const float* logits() const = 0;  // [sequences, labels] of the last batch
+  virtual const float* logits() const = 0;  // [sequences, labels] of the last one evaluated
 };
 
 struct NetworkDescription {

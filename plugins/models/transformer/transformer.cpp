@@ -109,7 +109,6 @@ PackedTokens Transformer::packed(const Batch& batch) const {
 
 BatchResult Transformer::fit(const Batch& batch, RandomKey key) {
   const PackedTokens tokens = packed(batch);
-  last_batch_size_ = tokens.num_sequences();
   return network_->fit(tokens, labels_of(batch), key);
 }
 

@@ -45,7 +45,7 @@ class Transformer final : public Model {
   std::string digest() const override { return digest_; }
   std::string vocabulary_digest() const override { return vocabulary_digest_; }
 
-  // Of the last batch, float32 [examples, num_labels].
+  // Of the last batch that was evaluated, float32 [examples, num_labels].
   at::Tensor logits() const;
 
  private:
