@@ -1,6 +1,7 @@
 #include "checkpoint_json.hpp"
 
 #include "fedmpi/error.hpp"
+#include "json_integer.hpp"
 
 #include <array>
 #include <set>
@@ -33,10 +34,11 @@ TensorRole role_of(const std::string& name) {
 }
 
 TensorSpec spec_from_json(const nlohmann::json& entry, std::int64_t size) {
-  TensorSpec spec{entry.at("name").get<std::string>(), entry.at("shape").get<std::vector<std::int64_t>>(),
-                  role_of(entry.at("role").get<std::string>())};
+  TensorSpec spec{entry.at("name").get<std::string>(), {}, role_of(entry.at("role").get<std::string>())};
   std::int64_t num_elements = 1;
-  for (const std::int64_t length : spec.shape) {
+  for (const auto& one : entry.at("shape")) {
+    const auto length = json_integer<std::int64_t>(one);
+    spec.shape.push_back(length);
     if (length < 0 || __builtin_mul_overflow(num_elements, length, &num_elements) || num_elements > size) {
       throw Error(fmt::format("the tensor {} does not fit in the parameters", spec.name));
     }
@@ -74,7 +76,7 @@ Layout layout_from_json(const std::string& text, std::int64_t size) {
     throw Error(fmt::format("the layout has {} elements but the parameters have {}", layout.size(), size));
   }
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    if (layout.offset(i) != entries[i].at("offset").get<std::int64_t>()) {
+    if (layout.offset(i) != json_integer<std::int64_t>(entries[i].at("offset"))) {
       throw Error(fmt::format("the tensor {} lies elsewhere than this program would put it", layout.spec(i).name));
     }
   }

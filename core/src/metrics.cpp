@@ -1,6 +1,7 @@
 #include "fedmpi/metrics.hpp"
 
 #include "file_error.hpp"
+#include "json_integer.hpp"
 #include "metrics_fields.hpp"
 #include "tensorboard.hpp"
 #include "whole_file.hpp"
@@ -47,11 +48,7 @@ struct FromJson {
   }
   template <std::integral T>
   void get(const nlohmann::json& value, T& result) const {
-    if (!value.is_number_integer()) throw Error("not an integer");
-    const bool fits = value.is_number_unsigned() ? std::in_range<T>(value.get<std::uint64_t>())
-                                                 : std::in_range<T>(value.get<std::int64_t>());
-    if (!fits) throw Error("an integer out of range");
-    result = value.get<T>();
+    result = json_integer<T>(value);
   }
   static const nlohmann::json& number(const nlohmann::json& value) {
     if (!value.is_number()) throw Error("not a number");
@@ -172,7 +169,7 @@ RoundMetrics from_json_line(const std::string& line) {
     for_each_field(metrics, FromJson{flat});
     if (const auto failed = flat.find("failed"); failed != flat.end()) {
       for (const auto& one : *failed)
-        metrics.failed.push_back({one.at("client").get<std::int64_t>(), one.at("reason").get<std::string>()});
+        metrics.failed.push_back({json_integer<std::int64_t>(one.at("client")), one.at("reason").get<std::string>()});
       flat.erase(failed);
     }
     if (!flat.empty()) throw Error(fmt::format("the key {} is not known", flat.begin().key()));

@@ -336,11 +336,7 @@ void Protocol::evaluate() {
   if (blocks.empty()) return;
 
   std::vector<std::int64_t> block_costs;
-  std::int64_t total = 0;
-  for (const EvaluationBlock& block : blocks) {
-    block_costs.push_back(block.cost);
-    total += block.cost;
-  }
+  for (const EvaluationBlock& block : blocks) block_costs.push_back(block.cost);
   const auto schedule = longest_first(block_costs, static_cast<std::size_t>(communicator_.size()));
   std::vector<BlockResult> own;
   agree(communicator_,

@@ -65,6 +65,8 @@ constexpr std::string_view layout =
 constexpr std::string_view equal_names =
     R"(L[{"name":"w","shape":[],"role":"shared","offset":0},{"name":"w","shape":[],"role":"shared","offset":16}])";
 
+constexpr std::string_view no_integer = R"(L[{"name":"w","shape":[4e70],"role":"shared","offset":0}])";
+
 void write(const std::filesystem::path& path, std::string_view bytes) {
   std::filesystem::create_directories(path.parent_path());
   std::ofstream(path, std::ios::binary) << bytes;
@@ -92,6 +94,7 @@ void make_text_seeds(const std::filesystem::path& directory) {
   write(directory / "records/metrics", metrics);
   write(directory / "records/layout", layout);
   write(directory / "records/equal_names", equal_names);
+  write(directory / "records/no_integer", no_integer);
   write(directory / "records/strings", R"(S{"torch":"2.13.0","plugin.model":"be\u00eff"})");
   write(directory / "records/names", R"(N["momentum","second"])");
 }
