@@ -145,8 +145,9 @@ std::vector<std::string> Communicator::all_gather(const std::string& bytes) {
   if (bytes.size() > static_cast<std::size_t>(std::numeric_limits<int>::max()))
     throw Error("a record of more than 2 GiB cannot be gathered");
   const int length = static_cast<int>(bytes.size());
-  std::vector<int> lengths(static_cast<std::size_t>(size_)), begins(lengths);
+  std::vector<int> lengths(static_cast<std::size_t>(size_), -1), begins(lengths);
   FEDMPI_MPI(MPI_Allgather, &length, 1, MPI_INT, lengths.data(), 1, MPI_INT, handle_->comm);
+  if (std::ranges::count(lengths, -1) != 0) throw RankLost{};  // see below
   std::int64_t total = 0;
   for (std::size_t i = 0; i < lengths.size(); ++i) {
     begins[i] = static_cast<int>(total);

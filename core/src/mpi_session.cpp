@@ -21,7 +21,9 @@ void note_lost_rank() {
   lost = true;
 }
 bool is_finalised_in_the_end() {
-  return !lost && !ulfm::is_on();
+  int size = 0;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  return !lost && (size == 1 || !ulfm::is_on());
 }
 
 MpiSession::MpiSession(int& argc, char**& argv) {
@@ -35,9 +37,15 @@ MpiSession::MpiSession(int& argc, char**& argv) {
 
 MpiSession::~MpiSession() {
   if (std::uncaught_exceptions() != 0) return;
-  if (is_finalised_in_the_end()) MPI_Finalize();
-  // A rank that is stopped after its work is done would keep the launcher waiting.
-  if (watch_ != nullptr) watch_->outlive_others();
+  const bool finalised = is_finalised_in_the_end();
+  if (finalised) MPI_Finalize();
+  // A rank that is stopped after its work is done would keep the launcher waiting. Meanwhile others may still ask this
+  // one what was agreed on, which MPI answers when it is called.
+  if (watch_ != nullptr)
+    watch_->outlive_others([finalised] {
+      int arrived = 0;
+      if (!finalised) MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_SELF, &arrived, MPI_STATUS_IGNORE);
+    });
 }
 
 void MpiSession::end_frozen(const std::vector<int>& pids, double seconds) {

@@ -33,8 +33,9 @@ FitRecord record_of(const std::int64_t* counts, const double* values) {
                          .loss = values[0],
                          .weight = values[1],
                          .seconds = values[2]};
-  if (record.client < 0 || record.num_examples < 0 || record.num_steps < 0 || record.num_tokens < 0 ||
-      !(record.weight >= 0.0) || !std::isfinite(record.weight))
+  if (record.client < 0 || record.num_examples < 1 || record.num_steps < 0 || record.num_tokens < 0 ||
+      !(record.weight >= 0.0) || !std::isfinite(record.weight) || !std::isfinite(record.loss) ||
+      !std::isfinite(record.seconds))
     throw Error(fmt::format("its record of client {} is out of range", record.client));
   return record;
 }

@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <exception>
 #include <optional>
+#include <ranges>
 #include <set>
 #include <utility>
 
@@ -72,34 +74,27 @@ const std::string& PartialRounds::origin() {
 }
 
 void PartialRounds::restore(Host& host, std::span<const std::int64_t> cohort) {
-  std::vector<std::pair<PartialRound, fs::path>> found;
-  for (const auto& [round, path] : list_files(directory_)) {
+  std::set<std::int64_t> missing(cohort.begin(), cohort.end());
+  // Those with most clients come last. A rank that was killed between writing a file and removing what it replaces left
+  // both.
+  for (const auto& [round, path] : std::views::reverse(list_files(directory_))) {
     if (round != round_ || path.extension() != ".h5") continue;
     try {
-      PartialRound partial = load_partial_round(path);
-      if (partial.round == round_ && partial.origin == origin() && partial.sum.numel() == host.sum().sum().numel())
-        found.emplace_back(std::move(partial), path);
-    } catch (const Error& error) {
-      log(LogLevel::warning, fmt::format("a part of round {} is fitted again: {}", round_, error.what()));
+      const PartialRound partial = load_partial_round(path);
+      if (partial.round != round_ || partial.origin != origin() || partial.sum.numel() != host.sum().sum().numel())
+        throw Error(path.string() + " was kept by another job or with other data, another model or other versions");
+      std::set<std::int64_t> rest = missing;
+      const bool each_is_missing =
+          std::ranges::all_of(partial.records, [&](const FitRecord& record) { return rest.erase(record.client) == 1; });
+      if (!each_is_missing) continue;
+      missing = std::move(rest);
+      host.add(partial.records, partial.sum);
+      sources_.push_back(path);
+    } catch (const std::exception& error) {
+      log(LogLevel::warning, fmt::format("a part of round {} is fitted again: {}", round_, one_line(error)));
     }
   }
-  // A rank that was killed between writing a file and removing what it replaces left both.
-  std::stable_sort(found.begin(), found.end(),
-                   [](const auto& a, const auto& b) { return a.first.records.size() > b.first.records.size(); });
-  std::set<std::int64_t> missing(cohort.begin(), cohort.end());
-  for (const auto& [partial, path] : found) {
-    std::set<std::int64_t> rest = missing;
-    const bool each_is_missing =
-        std::ranges::all_of(partial.records, [&](const FitRecord& record) { return rest.erase(record.client) == 1; });
-    if (!each_is_missing) continue;
-    missing = std::move(rest);
-    host.add(partial.records, partial.sum);
-    sources_.push_back(path);
-  }
   num_saved_ = host.outcome().records.size();
-  if (num_saved_ > 0)
-    log(LogLevel::info,
-        fmt::format("round {}: {} of {} clients were fitted before", round_, num_saved_, cohort.size()));
 }
 
 void PartialRounds::save(const Host& host, bool now) {
@@ -109,13 +104,14 @@ void PartialRounds::save(const Host& host, bool now) {
   since_saved_ = {};
   std::string clients;
   for (const FitRecord& record : records) clients += fmt::format("{};", record.client);
-  const fs::path path = directory_ / fmt::format("{}{:04}_{:.12}.h5", prefix, round_, digest(clients));
+  const fs::path path =
+      directory_ / fmt::format("{}{:04}_{:06}_{:.12}.h5", prefix, round_, records.size(), digest(clients));
   try {
     save_partial_round(path, {.round = round_, .origin = origin(), .records = records, .sum = host.sum().sum()});
     num_saved_ = records.size();
     remove_all(std::exchange(sources_, {path}));
-  } catch (const Error& error) {
-    log(LogLevel::warning, fmt::format("what is done of round {} is not kept: {}", round_, error.what()));
+  } catch (const std::exception& error) {
+    log(LogLevel::warning, fmt::format("what is done of round {} is not kept: {}", round_, one_line(error)));
   }
 }
 

@@ -47,7 +47,7 @@ PeerWatch::~PeerWatch() {
   thread_.join();
 }
 
-void PeerWatch::outlive_others() const {
+void PeerWatch::outlive_others(const std::function<void()>& meanwhile) const {
   if (seconds_ <= 0.0) return;
   const int own = ::getpid();
   for (const int pid : pids_) {
@@ -55,7 +55,10 @@ void PeerWatch::outlive_others() const {
     if (is_this_program(pid)) return;
   }
   for (const int pid : pids_)
-    while (pid != own && is_this_program(pid)) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    while (pid != own && is_this_program(pid)) {
+      meanwhile();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
 }
 
 void PeerWatch::watch() {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -19,7 +20,8 @@ class FEDMPI_API PeerWatch {
   ~PeerWatch();
   void set_seconds(double seconds) { seconds_ = seconds; }
   // Where this process is the first of those that still run, and there is a limit: returns when it is the only one.
-  void outlive_others() const;
+  // Calls `meanwhile` again and again.
+  void outlive_others(const std::function<void()>& meanwhile) const;
   PeerWatch(const PeerWatch&) = delete;
   PeerWatch& operator=(const PeerWatch&) = delete;
 

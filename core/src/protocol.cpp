@@ -64,6 +64,7 @@ RunEnd Protocol::run(bool& begun) {
         rejoin();
       }
     }
+    clear_partial_rounds(round_ - 1);
   } catch (AgreedError& error) {
     error.is_user_error = false;  // the run's directory is written by now
     throw;
@@ -141,6 +142,7 @@ void Protocol::begin() {
   if (first_round_ > 0) return log(LogLevel::info, fmt::format("resumed after round {}", first_round_ - 1));
   evaluate();
   finish_round(stopwatch);
+  stop_if_agreed();
 }
 
 void Protocol::broadcast(at::Tensor parameters) {
@@ -158,6 +160,7 @@ void Protocol::run_round() {
     if (round_ % job_.evaluation.every == 0 || round_ == last_round_) evaluate();
     finish_round(stopwatch);
   }
+  stop_if_agreed();
   ++round_;
   phase_ = fitting;
 }
@@ -172,6 +175,7 @@ void Protocol::aggregate_round(const Stopwatch& stopwatch) {
   const FitOutcome& own = host_->outcome();
   auto records = communicator_.all_gather(std::span<const FitRecord>(own.records));
   const FitOutcome outcome = merge(std::move(records), communicator_.all_gather(pack(own.failures)));
+  if (!outcome.failures.empty()) keep(true);  // the job may end now
   summarize(outcome, rest_, stopwatch.seconds(), metrics_);
   enforce_policy(outcome);
 
@@ -191,12 +195,12 @@ void Protocol::rejoin() {
     if (!communicator_.shrink()) throw StartOver{.ranks_are_shrunk = true};
     ranks_were_lost_ = true;
     try {
-      const at::Tensor where = at::tensor({round_, static_cast<int>(phase_), stopped_ ? 1 : 0}, at::kInt);
+      const at::Tensor where = at::tensor({round_, static_cast<int>(phase_), static_cast<int>(stop_reason_)}, at::kInt);
       communicator_.broadcast(where);
       communicator_.broadcast(global_);  // a rank may have half of the next one
       round_ = where[0].item<int>();
       phase_ = static_cast<Phase>(where[1].item<int>());
-      stopped_ = where[2].item<int>() != 0;
+      stop_reason_ = static_cast<StopReason>(where[2].item<int>());
       if (record_)
         log(LogLevel::warning, fmt::format("round {}: {} of {} ranks lost, the others take over their clients", round_,
                                            size_before - communicator_.size(), size_before));
@@ -230,6 +234,9 @@ bool Protocol::fit(std::span<const std::int64_t> cohort) {
   // One rank has them all. Not once ranks were lost: the others may have fitted them again.
   if (communicator_.rank() == first_host && !ranks_were_lost_ && !verifies_) partial_rounds_.restore(*host_, cohort);
   rest_ = not_fitted(cohort);
+  if (record_ && !ranks_were_lost_ && !verifies_ && rest_.size() < cohort.size())
+    log(LogLevel::info, fmt::format("round {}: {} of {} clients were fitted before", round_,
+                                    cohort.size() - rest_.size(), cohort.size()));
   const auto costs = training_costs(partition_, *experiment_.dataset, rest_);
   std::int64_t total = 0;
   for (const std::int64_t cost : costs) total += cost * job_.training.local_epochs;
@@ -247,7 +254,7 @@ bool Protocol::fit(std::span<const std::int64_t> cohort) {
     const bool stops = stops_now();
     // At once: a launcher that ends its ranks waits for nobody.
     if (stops && record_) record_->give_up(global_);
-    keep(stops);
+    keep(stops || stop_signal_noted());
     return stops;
   });
   if (given_up) keep(true);
@@ -270,11 +277,15 @@ void Protocol::fit_own(std::span<const std::int64_t> clients, const std::functio
     // Once a rank is known to be lost the client at hand is the last: the others are dealt out anew.
     for (std::size_t i = 0; i < clients.size() && !communicator_.loss_noticed(); ++i) {
       host_->fit(clients.subspan(i, 1), global_, after_step);
-      keep(false);
+      keep(stop_signal_noted());  // what ends a job waits for nobody
     }
   } catch (const FitGivenUp&) {
     keep(true);
   }
+}
+
+void Protocol::clear_partial_rounds(int last) {
+  if (!verifies_) partial_rounds_.clear(last);
 }
 
 // What this host has of the round, when it is time or `now`.
@@ -287,12 +298,17 @@ bool Protocol::stops_now() const {
   return (stop_signal_noted() && on_signal_ == OnSignal::abandon) || time_limit_.is_over();
 }
 
+// All ranks together, once they have finished a round that is not the last.
+void Protocol::stop_if_agreed() {
+  if (stop_reason_ != none && round_ < last_round_) stop(round_, stop_reason_);
+}
+
 // All ranks together, after the round `last_finished`.
 void Protocol::stop(int last_finished, StopReason reason) {
-  stopped_ = true;
   agree(communicator_, [&] {
     if (record_) record_->give_up(global_);
   });
+  stopped_ = true;
   if (!record_) return;
   log(LogLevel::warning,
       fmt::format("{} after round {} of {}{}", reason == out_of_time ? "out of time" : "stopped by a signal",
@@ -368,14 +384,14 @@ void Protocol::finish_round(const Stopwatch& stopwatch) {
     metrics_.peak_rss_bytes = std::max(metrics_.peak_rss_bytes, one.peak_rss_bytes);
     if (reason == none) reason = static_cast<StopReason>(one.reason_to_stop);
   }
+  stop_reason_ = reason;
   const bool ends = reason != none || round == last_round_;
   agree(communicator_, [&] {
     if (record_) record_->finish_round(metrics_, global_, stopwatch, ends);
     phase_ = recorded;
   });
   // The checkpoint of this round may not be on disk yet, that of the one before is.
-  if (record_ && !verifies_) partial_rounds_.clear(ends ? round : round - 1);
-  if (round < last_round_ && reason != none) stop(round, reason);
+  clear_partial_rounds(round - 1);
 }
 
 }  // namespace fedmpi

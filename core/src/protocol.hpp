@@ -58,11 +58,13 @@ class Protocol {
   std::vector<std::int64_t> not_fitted(std::span<const std::int64_t> cohort);
   void rejoin();
   void keep(bool now);
+  void clear_partial_rounds(int last);
   bool stops_now() const;
   void enforce_policy(const FitOutcome& outcome) const;
   void aggregate(std::span<const FitRecord> records);
   void evaluate();
   void finish_round(const Stopwatch& stopwatch);
+  void stop_if_agreed();
   void stop(int last_finished, StopReason reason);
 
   Communicator& communicator_;
@@ -72,9 +74,10 @@ class Protocol {
   const OnSignal on_signal_;
   const TimeLimit time_limit_;
   int round_ = 0;
-  Phase phase_ = fitting;  // of round_, on the server
-  RoundMetrics metrics_;   // of round_
-  bool stopped_ = false;   // the same on every rank, as what follows
+  Phase phase_ = fitting;          // of round_, on the server
+  RoundMetrics metrics_;           // of round_
+  StopReason stop_reason_ = none;  // that was agreed on at the end of the newest round
+  bool stopped_ = false;           // the same on every rank, as what follows
   bool ranks_were_lost_ = false;
   double longest_round_ = 0.0;         // in seconds, of those of this process
   std::unique_ptr<RunRecord> record_;  // on the server
