@@ -1,8 +1,10 @@
 #include "plugins_command.hpp"
 
+#include "fedmpi/job.hpp"
 #include "fedmpi/plugin.hpp"
 
 #include <cmath>
+#include <span>
 #include <system_error>
 
 #include <CLI/Config.hpp>
@@ -58,25 +60,53 @@ Json option_json(const OptionSpec& spec) {
   return json;
 }
 
-Json plugin_json(const Plugin& plugin) {
+Json options_json(std::span<const OptionSpec> table) {
   Json options = Json::array();
-  for (const OptionSpec& spec : plugin.options()) options.push_back(option_json(spec));
+  for (const OptionSpec& spec : table) options.push_back(option_json(spec));
+  return options;
+}
+
+Json plugin_json(const Plugin& plugin) {
   return {{"name", plugin.info->name},
           {"kind", plugin.info->kind},
           {"version", plugin.info->version},
           {"path", plugin.path.string()},
           {"digest", plugin.digest},
           {"summary", plugin.info->summary},
-          {"options", options}};
+          {"options", options_json(plugin.options())}};
+}
+
+Json rules_json() {
+  Json json = Json::array();
+  for (const JobRules& rules : job_rules())
+    for (const JobRule& rule : rules.rules)
+      json.push_back({{"key", fmt::format("{}.{}", rules.section, rules.key)},
+                      {"name", rule.name},
+                      {"summary", rule.help},
+                      {"options", options_json(rule.keys)}});
+  return json;
+}
+
+void print_options(std::span<const OptionSpec> table) {
+  for (const OptionSpec& spec : table) {
+    const std::string range = describe_range(spec);
+    fmt::print("    {:<26} {:<9} {:<16} {}{}\n", spec.name, short_type(spec.type), default_text(spec), spec.help,
+               range.empty() ? "" : fmt::format(" ({})", range));
+  }
 }
 
 void print_plugin(const Plugin& plugin) {
   fmt::print("{} {} {}\n  {}\n  {}\n", plugin.info->kind, plugin.info->name, plugin.info->version, plugin.info->summary,
              plugin.path.string());
-  for (const OptionSpec& spec : plugin.options()) {
-    const std::string range = describe_range(spec);
-    fmt::print("    {:<26} {:<9} {:<16} {}{}\n", spec.name, short_type(spec.type), default_text(spec), spec.help,
-               range.empty() ? "" : fmt::format(" ({})", range));
+  print_options(plugin.options());
+}
+
+void print_rules() {
+  for (const JobRules& rules : job_rules()) {
+    for (const JobRule& rule : rules.rules) {
+      fmt::print("{}.{} {}\n  {}\n", rules.section, rules.key, rule.name, rule.help);
+      print_options(rule.keys);
+    }
   }
 }
 
@@ -96,19 +126,21 @@ void list(const PluginsArguments& arguments) {
   if (arguments.json) {
     Json json{{"plugins", Json::array()}, {"problems", problems}};
     for (const Plugin& plugin : plugins) json["plugins"].push_back(plugin_json(plugin));
+    if (arguments.directory.empty()) json["rules"] = rules_json();
     fmt::print("{}\n", json.dump(2));
     return;
   }
   for (const Plugin& plugin : plugins) print_plugin(plugin);
   if (plugins.empty()) fmt::print("no plugins\n");
+  if (arguments.directory.empty()) print_rules();
   for (const std::string& problem : problems) fmt::print("not usable: {}\n", problem);
 }
 
 }  // namespace
 
 void add_plugins_command(CLI::App& program) {
-  CLI::App* command =
-      program.add_subcommand("plugins", "what is installed, where, which version, which options it takes");
+  CLI::App* command = program.add_subcommand(
+      "plugins", "what is installed, where, which version, which options it takes; then the partitions and samplings");
   command->add_option("directory")->description("only the plugins in this directory");
   command->add_flag("--json")->description("as JSON");
   command->add_flag("--trust-plugins")->description("also those that other users could change");

@@ -52,6 +52,12 @@ std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path&
   return paths;
 }
 
+std::vector<int> checkpoint_rounds(const std::filesystem::path& directory) {
+  std::vector<int> rounds;
+  for (const std::filesystem::path& path : list_checkpoints(directory)) rounds.push_back(*round_of(path));
+  return rounds;
+}
+
 std::optional<Checkpoint> load_newest_checkpoint(const std::filesystem::path& directory) {
   const std::vector<std::filesystem::path> paths = list_checkpoints(directory);
   for (const std::filesystem::path& path : std::views::reverse(paths)) {

@@ -16,25 +16,35 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<std::pair<TensorRole, const char*>, 3> role_names = {
-    {{TensorRole::shared, "shared"}, {TensorRole::local, "local"}, {TensorRole::frozen, "frozen"}}};
+constexpr std::array<std::pair<TensorRole, const char*>, 5> role_names = {
+    {{TensorRole::shared, "shared"},
+     {TensorRole::statistic, "statistic"},
+     {TensorRole::local, "local"},
+     {TensorRole::local_statistic, "local_statistic"},
+     {TensorRole::frozen, "frozen"}}};
+constexpr std::array<std::pair<TensorKind, const char*>, 3> kind_names = {
+    {{TensorKind::weight, "weight"}, {TensorKind::normalization, "normalization"}, {TensorKind::head, "head"}}};
 
-const char* name_of(TensorRole role) {
-  for (const auto& [known, name] : role_names) {
-    if (known == role) return name;
+template <class Value, std::size_t size>
+const char* name_of(Value value, const std::array<std::pair<Value, const char*>, size>& names) {
+  for (const auto& [known, name] : names) {
+    if (known == value) return name;
   }
-  throw Error("a tensor has a role without a name");
+  throw Error("a tensor has a role or a kind without a name");
 }
 
-TensorRole role_of(const std::string& name) {
-  for (const auto& [role, known] : role_names) {
-    if (name == known) return role;
+template <class Value, std::size_t size>
+Value value_of(const std::string& name, const std::array<std::pair<Value, const char*>, size>& names,
+               const char* what) {
+  for (const auto& [value, known] : names) {
+    if (name == known) return value;
   }
-  throw Error(fmt::format("the role {} is not known", name));
+  throw Error(fmt::format("the {} {} is not known", what, name));
 }
 
 TensorSpec spec_from_json(const nlohmann::json& entry, std::int64_t size) {
-  TensorSpec spec{entry.at("name").get<std::string>(), {}, role_of(entry.at("role").get<std::string>())};
+  TensorSpec spec{
+      entry.at("name").get<std::string>(), {}, value_of(entry.at("role").get<std::string>(), role_names, "role")};
   std::int64_t num_elements = 1;
   for (const auto& one : entry.at("shape")) {
     const auto length = json_integer<std::int64_t>(one);
@@ -44,6 +54,7 @@ TensorSpec spec_from_json(const nlohmann::json& entry, std::int64_t size) {
     }
   }
   if (entry.contains("learning_rate")) spec.learning_rate = entry["learning_rate"].get<double>();
+  if (entry.contains("kind")) spec.kind = value_of(entry["kind"].get<std::string>(), kind_names, "kind");
   return spec;
 }
 
@@ -51,11 +62,14 @@ TensorSpec spec_from_json(const nlohmann::json& entry, std::int64_t size) {
 
 std::string layout_to_json(const Layout& layout) {
   Json entries = Json::array();
-  for (std::size_t i = 0; i < layout.num_tensors(); ++i) {
-    const TensorSpec& spec = layout.spec(i);
-    Json entry = {
-        {"name", spec.name}, {"shape", spec.shape}, {"role", name_of(spec.role)}, {"offset", layout.offset(i)}};
+  for (const std::size_t index : layout.order()) {
+    const TensorSpec& spec = layout.spec(index);
+    Json entry = {{"name", spec.name},
+                  {"shape", spec.shape},
+                  {"role", name_of(spec.role, role_names)},
+                  {"offset", layout.offset(index)}};
     if (spec.learning_rate) entry["learning_rate"] = *spec.learning_rate;
+    if (spec.kind != TensorKind::weight) entry["kind"] = name_of(spec.kind, kind_names);
     entries.push_back(entry);
   }
   return entries.dump();

@@ -2,6 +2,7 @@
 
 #include "fedmpi/error.hpp"
 #include "fedmpi/random.hpp"
+#include "parallel_blocks.hpp"
 #include "stopwatch.hpp"
 
 #include <algorithm>
@@ -13,15 +14,47 @@
 
 namespace fedmpi {
 
+namespace {
+
+// Which of a round's fits a stream of random numbers is for: part 0 of a key is the key itself.
+constexpr std::uint64_t own_fit = 0, personal_fit = 1, whole_gradient = 2;
+
+RandomKey part_of(RandomKey key, std::uint64_t part) {
+  return part == own_fit ? key : derive(key, (std::uint64_t{1} << 32) + part);
+}
+
+at::Tensor none() {
+  return at::empty({0}, at::kFloat);
+}
+
+}  // namespace
+
+KeptSizes kept_sizes(const Exchange& exchange, const Layout& layout) {
+  return {.vectors = exchange.num_client_vectors * layout.shared_parameters_size(),
+          .local = layout.trainable_size() - layout.shared_size()};
+}
+
 ClientTrainer::ClientTrainer(const Job& job, Model& model, const Dataset& dataset, const Strategy& strategy)
     : job_{job},
       model_{model},
       dataset_{dataset},
       strategy_{strategy},
+      exchange_{strategy.exchange()},
+      kept_sizes_{kept_sizes(exchange_, model.layout())},
       values_{at::zeros({model.layout().size()}, at::kFloat)},
       gradients_{at::zeros({model.layout().trainable_size()}, at::kFloat)},
-      update_{values_.narrow(0, 0, model.layout().shared_size())} {
+      parameters_{values_.narrow(0, 0, model.layout().shared_parameters_size())},
+      updates_{parameters_.unsqueeze(0)} {
   model_.bind(values_, gradients_, job.training.precision);
+}
+
+at::Tensor ClientTrainer::statistics() const {
+  return values_.narrow(0, parameters_.numel(), model_.layout().shared_size() - parameters_.numel());
+}
+
+std::int64_t ClientTrainer::num_passes() const {
+  const auto epochs = static_cast<std::int64_t>(strategy_.epochs(job_.training.local_epochs).size());
+  return epochs + (exchange_.personal_model ? job_.training.local_epochs : 0);
 }
 
 void ClientTrainer::load(const at::Tensor& global) {
@@ -29,33 +62,133 @@ void ClientTrainer::load(const at::Tensor& global) {
   model_.values_changed();
 }
 
-FitRecord ClientTrainer::fit(std::int64_t client, std::span<const std::int64_t> examples, int round,
-                             const at::Tensor& global, const std::function<void(std::int64_t)>& advance) {
+void ClientTrainer::load(const at::Tensor& global, const at::Tensor& kept) {
+  values_.copy_(global);
+  if (exchange_.personal_model) parameters_.copy_(kept.narrow(0, 0, parameters_.numel()));
+  values_.narrow(0, model_.layout().shared_size(), kept_sizes_.local)
+      .copy_(kept.narrow(0, kept_sizes_.vectors, kept_sizes_.local));
+  model_.values_changed();
+}
+
+// The shared part from the global parameters, the local one as the client left it.
+void ClientTrainer::load_local(const ClientTask& task) {
+  values_.copy_(task.global);
+  if (!task.is_first && kept_sizes_.local > 0)
+    values_.narrow(0, model_.layout().shared_size(), kept_sizes_.local)
+        .copy_(task.kept.narrow(0, kept_sizes_.vectors, kept_sizes_.local));
+  model_.values_changed();
+}
+
+FitRecord ClientTrainer::fit(const ClientTask& task, const std::function<void(std::int64_t)>& advance) {
   const Stopwatch stopwatch;
   if (!optimizer_)
     optimizer_ = make_optimizer(job_.training, model_.layout(), values_.narrow(0, 0, gradients_.numel()), gradients_);
-  optimizer_->reset();
-  load(global);
+  if (exchange_.num_extra_updates > 0 && updates_.size(0) == 1)
+    updates_ = at::zeros({1 + exchange_.num_extra_updates, parameters_.numel()}, at::kFloat);
 
-  const RandomKey shuffle_key = random_key(job_.run.seed, Purpose::shuffle, round, client);
-  const RandomKey dropout_key = random_key(job_.run.seed, Purpose::dropout, round, client);
+  const std::int64_t size = parameters_.numel();
+  FitRecord record{.client = task.client, .num_examples = static_cast<std::int64_t>(task.examples.size())};
+  ClientFit fit{
+      .record = record,
+      .training = job_.training,
+      .is_first = task.is_first,
+      .parameters = parameters_,
+      .global = task.global.narrow(0, 0, size),
+      .server_vectors = task.server_vectors,
+      .client_vectors = task.kept.defined()
+                            ? task.kept.narrow(0, 0, kept_sizes_.vectors).view({exchange_.num_client_vectors, size})
+                            : none(),
+      .global_gradient = none()};
+
+  if (exchange_.personal_model) {
+    const at::Tensor personal = fit.client_vectors[0];
+    load(task.global);
+    if (!task.is_first) parameters_.copy_(personal);
+    model_.values_changed();
+    const std::vector<Trained> epochs(static_cast<std::size_t>(job_.training.local_epochs), Trained::all);
+    FitRecord apart = record;
+    train(task, epochs, &Strategy::adjust_personal_gradients, personal_fit, apart, fit, advance);
+    personal.copy_(parameters_);
+    record.num_tokens = apart.num_tokens;
+  }
+
+  load_local(task);
+  start_from_global(task, record, fit);
+  const std::vector<Trained> epochs = strategy_.epochs(job_.training.local_epochs);
+  fit.sum_of_learning_rates = 0.0;
+  const double loss_sum = train(task, epochs, &Strategy::adjust_gradients, own_fit, record, fit, advance);
+  record.loss = loss_sum / (static_cast<double>(record.num_examples) * static_cast<double>(epochs.size()));
+  if (kept_sizes_.local > 0)
+    task.kept.narrow(0, kept_sizes_.vectors, kept_sizes_.local)
+        .copy_(values_.narrow(0, model_.layout().shared_size(), kept_sizes_.local));
+
+  const std::int64_t shared = model_.layout().shared_size();
+  values_.narrow(0, 0, shared).sub_(task.global.narrow(0, 0, shared));
+  if (updates_.size(0) > 1) updates_.zero_()[0].copy_(parameters_);
+  if (exchange_.update_norm) record.update_norm = l2_norm(parameters_);
+  record.weight = strategy_.weight(record);
+  on_one_thread([&] { strategy_.finish_fit(updates_, fit); });
+  record.seconds = stopwatch.seconds();
+  return record;
+}
+
+// What the strategy wants to know of the global parameters on this client's examples.
+void ClientTrainer::start_from_global(const ClientTask& task, FitRecord& record, ClientFit& fit) {
+  if (!exchange_.initial_loss && !exchange_.global_gradient) return;
   const auto batch_size = static_cast<std::size_t>(job_.training.batch_size);
-  const auto steps_per_epoch = (examples.size() + batch_size - 1) / batch_size;
-  const double num_steps = static_cast<double>(steps_per_epoch) * job_.training.local_epochs;
-  const auto lengths = dataset_.lengths(Split::train);
-
-  FitRecord record{.client = client, .num_examples = static_cast<std::int64_t>(examples.size())};
+  const RandomKey key = part_of(random_key(job_.run.seed, Purpose::dropout, task.round, task.client), whole_gradient);
+  if (exchange_.global_gradient) {
+    if (!global_gradient_.defined()) global_gradient_ = at::empty_like(parameters_);
+    global_gradient_.zero_();
+    fit.global_gradient = global_gradient_;
+  }
+  const auto num_examples = static_cast<double>(task.examples.size());
   double loss_sum = 0.0;
-  for (int epoch = 0; epoch < job_.training.local_epochs; ++epoch) {
-    std::vector<std::int64_t> order(examples.begin(), examples.end());
-    RandomStream{derive(shuffle_key, static_cast<std::uint64_t>(epoch))}.shuffle(order);
+  for (std::size_t begin = 0; begin < task.examples.size(); begin += batch_size) {
+    const auto chosen = task.examples.subspan(begin, std::min(batch_size, task.examples.size() - begin));
+    const Batch batch = dataset_.batch(Split::train, chosen);
+    if (exchange_.initial_loss) loss_sum += model_.evaluate(batch).loss_sum;
+    if (!exchange_.global_gradient) continue;
+    gradients_.zero_();
+    model_.fit(batch, derive(key, begin));
+    on_one_thread([&] {
+      global_gradient_.add_(gradients_.narrow(0, 0, parameters_.numel()),
+                            static_cast<double>(chosen.size()) / num_examples);
+    });
+  }
+  record.initial_loss = loss_sum / num_examples;
+  load_local(task);  // the fits may have moved the model's statistics
+}
+
+// Returns the sum of the losses.
+double ClientTrainer::train(const ClientTask& task, std::span<const Trained> epochs, Adjust adjust, std::uint64_t part,
+                            FitRecord& record, ClientFit& fit, const std::function<void(std::int64_t)>& advance) {
+  optimizer_->reset();
+  const RandomKey shuffle_key = part_of(random_key(job_.run.seed, Purpose::shuffle, task.round, task.client), part);
+  const RandomKey dropout_key = part_of(random_key(job_.run.seed, Purpose::dropout, task.round, task.client), part);
+  const auto batch_size = static_cast<std::size_t>(job_.training.batch_size);
+  const auto steps_per_epoch = (task.examples.size() + batch_size - 1) / batch_size;
+  const double num_steps = static_cast<double>(steps_per_epoch) * static_cast<double>(epochs.size());
+  const auto lengths = dataset_.lengths(Split::train);
+  const at::Tensor shared_gradients = gradients_.narrow(0, 0, parameters_.numel());
+
+  double loss_sum = 0.0;
+  for (std::size_t epoch = 0; epoch < epochs.size(); ++epoch) {
+    std::vector<std::int64_t> order(task.examples.begin(), task.examples.end());
+    RandomStream{derive(shuffle_key, epoch)}.shuffle(order);
     for (std::size_t begin = 0; begin < order.size(); begin += batch_size) {
       const auto chosen = std::span(order).subspan(begin, std::min(batch_size, order.size() - begin));
-      const double progress = (round - 1 + static_cast<double>(record.num_steps) / num_steps) / job_.run.rounds;
-      const BatchResult result =
-          step(dataset_.batch(Split::train, chosen), derive(dropout_key, static_cast<std::uint64_t>(record.num_steps)),
-               schedule_factor(job_.training, progress), global);
+      const double progress = (task.round - 1 + static_cast<double>(record.num_steps) / num_steps) / job_.run.rounds;
+      const double factor = schedule_factor(job_.training, progress);
+      gradients_.zero_();
+      const BatchResult result = model_.fit(dataset_.batch(Split::train, chosen),
+                                            derive(dropout_key, static_cast<std::uint64_t>(record.num_steps)));
+      on_one_thread([&] { (strategy_.*adjust)(shared_gradients, fit); });
+      if (job_.training.max_gradient_norm > 0.0) clip_gradient_norm(gradients_, job_.training.max_gradient_norm);
+      optimizer_->step(factor, epochs[epoch]);
+      model_.values_changed();
       ++record.num_steps;
+      fit.sum_of_learning_rates += job_.training.learning_rate * factor;
       if (!std::isfinite(result.loss_sum))
         throw Error(
             fmt::format("the loss is not finite at step {}: lower training.learning_rate or set "
@@ -68,24 +201,7 @@ FitRecord ClientTrainer::fit(std::int64_t client, std::span<const std::int64_t> 
       advance(tokens);
     }
   }
-  record.loss = loss_sum / (static_cast<double>(record.num_examples) * job_.training.local_epochs);
-  update_.sub_(global.narrow(0, 0, update_.numel()));
-  record.weight = strategy_.weight(record);
-  strategy_.transform_update(update_, record);
-  record.seconds = stopwatch.seconds();
-  return record;
-}
-
-BatchResult ClientTrainer::step(const Batch& batch, RandomKey key, double learning_rate_factor,
-                                const at::Tensor& global) {
-  gradients_.zero_();
-  const BatchResult result = model_.fit(batch, key);
-  const std::int64_t shared = update_.numel();
-  strategy_.adjust_gradients(gradients_.narrow(0, 0, shared), update_, global.narrow(0, 0, shared));
-  if (job_.training.max_gradient_norm > 0.0) clip_gradient_norm(gradients_, job_.training.max_gradient_norm);
-  optimizer_->step(learning_rate_factor);
-  model_.values_changed();
-  return result;
+  return loss_sum;
 }
 
 }  // namespace fedmpi

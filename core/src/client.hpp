@@ -16,31 +16,65 @@
 
 namespace fedmpi {
 
+// What a client keeps between its rounds, in one vector: the strategy's client vectors, then the layout's local
+// tensors.
+struct KeptSizes {
+  std::int64_t vectors = 0, local = 0;  // in elements
+  std::int64_t total() const { return vectors + local; }
+};
+FEDMPI_API KeptSizes kept_sizes(const Exchange& exchange, const Layout& layout);
+
+// One client's part of a round.
+struct ClientTask {
+  std::int64_t client = 0;
+  int round = 0;
+  std::span<const std::int64_t> examples;
+  at::Tensor global;          // float32 [layout.size()]
+  at::Tensor server_vectors;  // float32 [num_server_vectors, shared_parameters_size]
+  at::Tensor kept;            // float32 [kept_sizes.total()], in and out
+  bool is_first = true;       // `kept` has not been filled in yet
+};
+
 // One rank's workspace: the model bound to its two buffers, and the training of one client after another in them. No
-// communication. What a client's fit gives is a function of (job, global, round, client), whatever ran before it.
+// communication. What a client's fit gives is a function of the job and its task, whatever ran before it.
 class FEDMPI_API ClientTrainer {
  public:
   ClientTrainer(const Job& job, Model& model, const Dataset& dataset, const Strategy& strategy);
 
   // Makes the model the global one. global: float32 [layout.size()].
   void load(const at::Tensor& global);
+  // Makes it the one that a client's own examples are evaluated with: the global one and what the client keeps.
+  void load(const at::Tensor& global, const at::Tensor& kept);
 
-  // Trains the client's examples from `global` and leaves its update in update(). `advance` is called with the tokens
-  // of each step. Error when the loss is not finite.
-  FitRecord fit(std::int64_t client, std::span<const std::int64_t> examples, int round, const at::Tensor& global,
-                const std::function<void(std::int64_t)>& advance);
+  // Trains the client's examples and leaves what it sends in updates() and statistics(). `advance` is called with the
+  // tokens of each step. Error when the loss is not finite.
+  FitRecord fit(const ClientTask& task, const std::function<void(std::int64_t)>& advance);
 
-  // local - global after the strategy's transform_update, float32 [layout.shared_size()]; until the next load or fit.
-  at::Tensor update() const { return update_; }
+  // How often fit() passes over a client's examples, backward included.
+  std::int64_t num_passes() const;
+
+  // After the strategy's finish_fit, until the next load or fit: float32 [1 + num_extra_updates,
+  // shared_parameters_size], and local - global of the shared statistics, [shared_size - shared_parameters_size].
+  at::Tensor updates() const { return updates_; }
+  at::Tensor statistics() const;
 
  private:
-  BatchResult step(const Batch& batch, RandomKey key, double learning_rate_factor, const at::Tensor& global);
+  using Adjust = void (Strategy::*)(at::Tensor, const ClientFit&) const;
+
+  void load_local(const ClientTask& task);
+  void start_from_global(const ClientTask& task, FitRecord& record, ClientFit& fit);
+  double train(const ClientTask& task, std::span<const Trained> epochs, Adjust adjust, std::uint64_t part,
+               FitRecord& record, ClientFit& fit, const std::function<void(std::int64_t)>& advance);
 
   const Job& job_;
   Model& model_;
   const Dataset& dataset_;
   const Strategy& strategy_;
-  at::Tensor values_, gradients_, update_;
+  const Exchange exchange_;
+  const KeptSizes kept_sizes_;
+  at::Tensor values_, gradients_;
+  at::Tensor parameters_;  // the part of values_ that the strategy sees
+  at::Tensor updates_, global_gradient_;
   std::unique_ptr<Optimizer> optimizer_;  // made at the first fit: a server that hosts no clients needs none
 };
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <thread>
 #include <utility>
 
@@ -20,7 +21,8 @@ namespace fedmpi {
 namespace {
 
 constexpr int server = 0;
-constexpr int report_tag = 1, answer_tag = 2;               // from a host to the server, and back
+constexpr int report_tag = 1, answer_tag = 2;  // from a host to the server, and back
+constexpr int gather_tag = 3;
 constexpr std::int64_t finished_word = -1, stop_word = -2;  // other reports are amounts, never negative
 // An `int` count and some libraries' own byte counts end at 2^31.
 constexpr std::int64_t max_message_bytes = std::int64_t{1} << 30;
@@ -139,6 +141,37 @@ void Communicator::reduce_sum(at::Tensor buffer) {
     FEDMPI_MPI(MPI_Reduce, send, receive, count, MPI_INT64_T, MPI_SUM, server, handle_->comm);
   }
   if (!is_server()) bytes_sent_ += static_cast<std::int64_t>(buffer.nbytes());
+}
+
+void Communicator::exchange(const at::Tensor& send, std::span<const int> send_counts, at::Tensor receive,
+                            std::span<const int> receive_counts) {
+  const auto begins = [](std::span<const int> counts) {
+    std::vector<int> begin(counts.size());
+    std::exclusive_scan(counts.begin(), counts.end(), begin.begin(), 0);
+    return begin;
+  };
+  const std::vector<int> send_begins = begins(send_counts), receive_begins = begins(receive_counts);
+  receive.fill_(std::numeric_limits<float>::quiet_NaN());
+  FEDMPI_MPI(MPI_Alltoallv, send.const_data_ptr(), send_counts.data(), send_begins.data(), MPI_FLOAT,
+             receive.data_ptr(), receive_counts.data(), receive_begins.data(), MPI_FLOAT, handle_->comm);
+  if (receive.isnan().any().item<bool>()) throw RankLost{};  // as in all_gather
+  bytes_sent_ += static_cast<std::int64_t>(send.nbytes()) -
+                 send_counts[static_cast<std::size_t>(rank_)] * static_cast<std::int64_t>(sizeof(float));
+}
+
+void Communicator::gather(const at::Tensor& own, std::span<at::Tensor> parts) {
+  if (!is_server()) {
+    FEDMPI_MPI(MPI_Send, own.const_data_ptr(), static_cast<int>(own.numel()), MPI_FLOAT, server, gather_tag,
+               handle_->comm);
+    bytes_sent_ += static_cast<std::int64_t>(own.nbytes());
+    return;
+  }
+  parts[0].copy_(own.view(parts[0].sizes()));
+  for (int rank = 1; rank < size_; ++rank) {
+    at::Tensor& part = parts[static_cast<std::size_t>(rank)];
+    FEDMPI_MPI(MPI_Recv, part.data_ptr(), static_cast<int>(part.numel()), MPI_FLOAT, rank, gather_tag, handle_->comm,
+               MPI_STATUS_IGNORE);
+  }
 }
 
 std::vector<std::string> Communicator::all_gather(const std::string& bytes) {

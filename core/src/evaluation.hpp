@@ -16,7 +16,7 @@ namespace fedmpi {
 // A batch of test examples: the unit that is spread over ranks. Blocks are cut the same way whatever the number of
 // ranks, so that the sums over them are the same too.
 struct EvaluationBlock {
-  bool central = false;  // else some client's
+  std::int64_t client = -1;  // whose, -1: central
   std::vector<std::int64_t> examples;
   std::int64_t cost = 0;
 };
@@ -37,13 +37,15 @@ struct Scores {
   std::optional<Score> central;
 };
 
-// Cuts `examples` of the test split, sorted by length, into blocks of batch_size, appended to `blocks`.
+// Cuts `examples` of the test split, sorted by length, into blocks of batch_size, appended to `blocks`. `client`: see
+// EvaluationBlock.
 FEDMPI_API void append_blocks(std::vector<EvaluationBlock>& blocks, const Dataset& dataset,
-                              std::vector<std::int64_t> examples, std::int64_t batch_size, bool central);
+                              std::vector<std::int64_t> examples, std::int64_t batch_size, std::int64_t client);
 
-// All that is evaluated after `round`: each client of the cohort's own examples, then the central ones.
+// All that is evaluated after a round: the own examples of each client of `cohort`, then the central ones.
 FEDMPI_API std::vector<EvaluationBlock> evaluation_blocks(const Job& job, const Dataset& dataset,
-                                                          const Partition& partition, int round);
+                                                          const Partition& partition,
+                                                          std::span<const std::int64_t> cohort);
 
 // `results` in any order, one for each block.
 FEDMPI_API Scores combine(std::span<const EvaluationBlock> blocks, std::vector<BlockResult> results);

@@ -1,8 +1,10 @@
 #include "fedmpi/experiment.hpp"
 
+#include "client.hpp"
 #include "fedmpi/checkpoint.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/plugin.hpp"
+#include "rule_choice.hpp"
 
 #include <fmt/format.h>
 
@@ -25,18 +27,36 @@ void check_fit(const Experiment& experiment) {
                                   "vocab.txt ({:.12}): run `fedmpi prepare` again with the model's vocab.txt",
                                   job.source, data_vocabulary, model_vocabulary),
                       job.source, "data.path");
-  for (std::size_t i = 0; i < model.layout().num_tensors(); ++i)
-    if (model.layout().spec(i).role == TensorRole::local)
-      throw ConfigError(fmt::format("{}: the model '{}' has tensors that stay with their client ('{}'), which this "
-                                    "version does not train: choose a model whose tensors are shared or frozen",
-                                    job.source, job.model.name, model.layout().spec(i).name),
-                        job.source, "model.name");
+  if (model.layout().shared_parameters_size() == 0)
+    throw ConfigError(fmt::format("{}: the strategy '{}' leaves nothing of the model '{}' to be averaged", job.source,
+                                  job.strategy.name, job.model.name),
+                      job.source, "strategy.name");
+  const Exchange exchange = experiment.strategy->exchange();
+  const bool only_sums = exchange.aggregation == Aggregation::sum && kept_sizes(exchange, model.layout()).total() == 0;
+  if (job.checkpoint.within_round_seconds > 0.0 && !only_sums)
+    throw ConfigError(
+        fmt::format("{}: checkpoint.within_round_seconds keeps sums, but the strategy '{}' needs more than "
+                    "the sum of a round: set it to 0",
+                    job.source, job.strategy.name),
+        job.source, "checkpoint.within_round_seconds");
+}
+
+void assign_roles(const Strategy& strategy, Model& model) {
+  const Layout& proposed = model.layout();
+  Layout layout = proposed.with_roles([&](const TensorSpec& tensor) {
+    return tensor.role == TensorRole::frozen ? TensorRole::frozen : strategy.role(tensor);
+  });
+  bool is_changed = false;
+  for (std::size_t i = 0; i < layout.num_tensors(); ++i)
+    is_changed = is_changed || layout.spec(i).role != proposed.spec(i).role;
+  if (is_changed) model.set_layout(std::move(layout));
 }
 
 }  // namespace
 
 Experiment load_experiment(Job job) {
   Experiment experiment{.job = std::move(job), .versions = library_versions()};
+  load_rule_files(experiment.job);
   const auto search_path = plugin_search_path(experiment.job.plugin_directories);
   const auto choose = [&]<class Interface>(std::unique_ptr<Interface>& object, const PluginChoice& choice,
                                            const char* section) {
@@ -51,6 +71,8 @@ Experiment load_experiment(Job job) {
   const Options model = choose(experiment.model, experiment.job.model, "model");
   const Options dataset = choose(experiment.dataset, experiment.job.dataset, "data");
   experiment.resolved_job = resolved_toml(experiment.job, strategy, model, dataset);
+  assign_roles(*experiment.strategy, *experiment.model);
+  experiment.strategy->prepare(experiment.job.training, experiment.model->layout(), experiment.job.federation.clients);
   check_fit(experiment);
   return experiment;
 }

@@ -3,6 +3,7 @@
 #include "fedmpi/export.hpp"
 
 #include <cstdint>
+#include <span>
 
 #include <ATen/core/Tensor.h>
 
@@ -19,9 +20,9 @@ class FEDMPI_API FixedPointSum {
   // Starts a sum of at most `max_contributions` vectors over all ranks, which bounds each so that it cannot overflow.
   void clear(std::int64_t max_contributions);
 
-  // Adds weight * values, float32 [size]. Error, with nothing added, when an element is not finite or larger than
-  // the bound 2^30 / max_contributions, weight included.
-  void add(const at::Tensor& values, double weight);
+  // Adds weight * values, given in parts, float32 and contiguous, of `size` elements together. Error, with nothing
+  // added, when an element is not finite or larger than the bound 2^30 / max_contributions, weight included.
+  void add(std::span<const at::Tensor> parts, double weight);
 
   // int64 [size], in units of 2^-32: what a reduction sums over ranks.
   at::Tensor sum() const { return sum_; }

@@ -2,32 +2,76 @@
 
 #include "fedmpi/error.hpp"
 
+#include <optional>
+
 namespace fedmpi {
 
-Host::Host(Experiment& experiment, const Partition& partition)
+namespace {
+
+std::int64_t sum_size(const Strategy& strategy, const Layout& layout) {
+  const Exchange exchange = strategy.exchange();
+  const std::int64_t statistics = layout.shared_size() - layout.shared_parameters_size();
+  if (exchange.aggregation == Aggregation::slices) return statistics;
+  return (1 + exchange.num_extra_updates) * layout.shared_parameters_size() + statistics;
+}
+
+}  // namespace
+
+Host::Host(Experiment& experiment, const Partition& partition, const ClientStates& states)
     : experiment_{experiment},
       partition_{partition},
+      states_{states},
+      by_slices_{experiment.strategy->exchange().aggregation == Aggregation::slices},
       trainer_{experiment.job, *experiment.model, *experiment.dataset, *experiment.strategy},
-      sum_{experiment.model->layout().shared_size()} {}
+      sum_{sum_size(*experiment.strategy, experiment.model->layout())},
+      spool_{experiment.model->layout().shared_parameters_size()} {}
 
 void Host::begin_round(int round, int cohort_size) {
   round_ = round;
   outcome_ = {};
   sum_.clear(cohort_size);
+  spool_.clear();
 }
 
-void Host::fit(std::span<const std::int64_t> clients, const at::Tensor& global,
+void Host::fit(std::span<const std::int64_t> clients, const at::Tensor& global, const at::Tensor& server_vectors,
                const std::function<void(std::int64_t)>& advance) {
   for (const std::int64_t client : clients) {
     try {
-      const auto& examples = partition_.train[static_cast<std::size_t>(client)];
-      const FitRecord record = trainer_.fit(client, examples, round_, global, advance);
-      sum_.add(trainer_.update(), record.weight);
-      outcome_.records.push_back(record);
+      outcome_.records.push_back(fit_one(client, global, server_vectors, advance));
     } catch (const std::exception& error) {
       outcome_.failures.push_back({client, one_line(error)});
     }
   }
+}
+
+FitRecord Host::fit_one(std::int64_t client, const at::Tensor& global, const at::Tensor& server_vectors,
+                        const std::function<void(std::int64_t)>& advance) {
+  ClientTask task{.client = client,
+                  .round = round_,
+                  .examples = partition_.train[static_cast<std::size_t>(client)],
+                  .global = global,
+                  .server_vectors = server_vectors};
+  if (states_.is_needed()) {
+    states_.remove(client, round_);
+    task.kept = states_.read(client);
+    task.is_first = states_.is_first(client);
+  }
+  const FitRecord record = trainer_.fit(task, advance);
+  std::optional<KeptState> kept;
+  if (states_.is_needed()) kept = states_.write(client, round_, task.kept);
+  try {
+    if (by_slices_) {
+      spool_.append(trainer_.updates());
+      sum_.add(std::vector{trainer_.statistics()}, record.weight);
+    } else {
+      sum_.add(std::vector{trainer_.updates(), trainer_.statistics()}, record.weight);
+    }
+  } catch (...) {
+    if (kept) states_.remove(client, round_);
+    throw;
+  }
+  if (kept) outcome_.kept.push_back({client, *kept});
+  return record;
 }
 
 void Host::add(std::span<const FitRecord> records, const at::Tensor& sum) {
@@ -37,11 +81,21 @@ void Host::add(std::span<const FitRecord> records, const at::Tensor& sum) {
 
 std::vector<BlockResult> Host::evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> chosen,
                                         const at::Tensor& global) {
-  trainer_.load(global);
   std::vector<BlockResult> results;
-  for (const std::size_t block : chosen)
+  trainer_.load(global);
+  bool is_global = true;
+  for (const std::size_t block : chosen) {
+    const std::int64_t client = blocks[block].client;
+    if (states_.is_needed() && client >= 0 && !states_.is_first(client)) {
+      trainer_.load(global, states_.read(client));
+      is_global = false;
+    } else if (!is_global) {
+      trainer_.load(global);
+      is_global = true;
+    }
     results.push_back({static_cast<std::int64_t>(block),
                        experiment_.model->evaluate(experiment_.dataset->batch(Split::test, blocks[block].examples))});
+  }
   return results;
 }
 

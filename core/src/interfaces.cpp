@@ -3,9 +3,16 @@
 #include "fedmpi/model.hpp"
 #include "fedmpi/strategy.hpp"
 
+#include <stdexcept>
+
+#include <ATen/ATen.h>
+
 namespace fedmpi {
 
 Dataset::~Dataset() = default;
+std::span<const std::int64_t> Dataset::keys(Split) const {
+  return {};
+}
 std::string Dataset::vocabulary_digest() const {
   return {};
 }
@@ -20,11 +27,29 @@ std::string Model::vocabulary_digest() const {
 }
 
 Strategy::~Strategy() = default;
-void Strategy::adjust_gradients(at::Tensor, const at::Tensor&, const at::Tensor&) const {}
+void Strategy::prepare(const TrainingSettings&, const Layout&, int) {}
+Exchange Strategy::exchange() const {
+  return {};
+}
+TensorRole Strategy::role(const TensorSpec& tensor) const {
+  return tensor.role;
+}
+std::vector<Trained> Strategy::epochs(int local_epochs) const {
+  return std::vector<Trained>(static_cast<std::size_t>(local_epochs), Trained::all);
+}
+void Strategy::adjust_gradients(at::Tensor, const ClientFit&) const {}
+void Strategy::adjust_personal_gradients(at::Tensor, const ClientFit&) const {}
 double Strategy::weight(const FitRecord& record) const {
   return static_cast<double>(record.num_examples);
 }
-void Strategy::transform_update(at::Tensor, const FitRecord&) const {}
+void Strategy::finish_fit(at::Tensor, ClientFit&) const {}
+void Strategy::aggregate(at::Tensor global, at::Tensor, const at::Tensor& mean_updates, const FitRound&) {
+  global.add_(mean_updates[0]);
+}
+void Strategy::compare(const at::Tensor&, const FitRound&) {}
+void Strategy::aggregate_slice(at::Tensor, at::Tensor, at::Tensor, const FitRound&) const {
+  throw std::logic_error("a strategy by slices must define aggregate_slice");
+}
 std::vector<NamedTensor> Strategy::state() const {
   return {};
 }

@@ -4,6 +4,7 @@
 #include "job_checks.hpp"
 #include "job_text.hpp"
 #include "option_check.hpp"
+#include "rule_choice.hpp"
 
 #include <fstream>
 #include <stdexcept>
@@ -150,13 +151,15 @@ Job parse_job(const std::string& text, const std::string& source, std::span<cons
   Job job;
   job.source = source;
   read_run(core_options(job_text, "run"), job);
-  job.federation = read_federation(core_options(job_text, "federation"));
+  const Options federation = core_options(job_text, "federation");
+  job.federation = read_federation(federation);
+  job.federation.sampling = read_rule(job_text, "federation", "sampling", federation.get<std::string>("sampling"));
   core_options(job_text, "strategy", job.strategy);
   core_options(job_text, "model", job.model);
   const Options data = core_options(job_text, "data", job.dataset);
   job.data = {.train_examples_per_client = data.get<std::int64_t>("train_examples_per_client"),
               .test_examples_per_client = data.get<std::int64_t>("test_examples_per_client"),
-              .partition = data.get<std::string>("partition")};
+              .partition = read_rule(job_text, "data", "partition", data.get<std::string>("partition"))};
   job.training = read_training(core_options(job_text, "training"));
   job.evaluation = read_evaluation(core_options(job_text, "evaluation"));
   const Options checkpoint = core_options(job_text, "checkpoint");

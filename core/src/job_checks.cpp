@@ -2,8 +2,10 @@
 
 #include "fedmpi/error.hpp"
 #include "option_check.hpp"
+#include "rule_choice.hpp"
 
 #include <algorithm>
+#include <set>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -34,9 +36,34 @@ void check_run(const Job& job, const JobText& text) {
 void fit_to_clients(const JobText& text, const std::string& key, int clients, int& minimum) {
   if (minimum <= clients) return;
   if (text.sections.at("federation").values.contains(key)) {
-    fail(text, "federation", key, fmt::format("is {}, more than the {} clients there are", minimum, clients));
+    fail(text, "federation", key,
+         fmt::format("is {}, more than the {} clients there are to choose from", minimum, clients));
   }
   minimum = clients;
+}
+
+// How many clients may take part in a round.
+int num_eligible(const FederationSettings& federation, const JobText& text) {
+  const RuleChoice& rule = federation.sampling;
+  if (rule.name != "fixed") return federation.clients;
+  const auto& clients = rule.options.get<std::vector<std::int64_t>>("clients");
+  const auto reject = [&rule](const std::string& what) {
+    refuse(rule, "clients", fmt::format("'clients' in [{}] {}", rule.table, what));
+  };
+  if (clients.empty()) reject("is empty, so that nobody would train");
+  std::set<std::int64_t> seen;
+  for (const std::int64_t client : clients) {
+    if (client >= federation.clients)
+      reject(fmt::format("has {}, but the clients are 0 to {}", client, federation.clients - 1));
+    if (!seen.insert(client).second) reject(fmt::format("has {} twice", client));
+  }
+  const auto no_fraction = [&text](const char* key, double fraction) {
+    if (fraction != 1.0 && fraction != 0.0)
+      fail(text, "federation", key, "means nothing beside the sampling \"fixed\", which takes its list: leave it out");
+  };
+  no_fraction("fraction_fit", federation.fraction_fit);
+  no_fraction("fraction_evaluate", federation.fraction_evaluate);
+  return static_cast<int>(clients.size());
 }
 
 void check_training(const TrainingSettings& training, const JobText& text) {
@@ -62,8 +89,9 @@ void check_training(const TrainingSettings& training, const JobText& text) {
 void check_across_keys(Job& job, const JobText& text) {
   check_run(job, text);
   FederationSettings& federation = job.federation;
-  fit_to_clients(text, "min_fit_clients", federation.clients, federation.min_fit_clients);
-  fit_to_clients(text, "min_evaluate_clients", federation.clients, federation.min_evaluate_clients);
+  const int eligible = num_eligible(federation, text);
+  fit_to_clients(text, "min_fit_clients", eligible, federation.min_fit_clients);
+  fit_to_clients(text, "min_evaluate_clients", eligible, federation.min_evaluate_clients);
   if (federation.fraction_fit == 0.0) fail(text, "federation", "fraction_fit", "is 0, so that nobody would train");
   // In Flower 0 turns federated evaluation off whatever the minimum; here one key says so.
   if (federation.fraction_evaluate == 0.0 && job.evaluation.federated) {

@@ -37,6 +37,9 @@ constexpr OptionSpec federation_keys[] = {
      0, unbounded},
     {"frozen_rank_seconds", OptionType::number, "60",
      "a rank that has been stopped (SIGSTOP) for so long is ended, as if it had died; 0: never", 0, unbounded},
+    {"sampling", OptionType::string, "uniform",
+     "who takes part in a round: a rule of `fedmpi plugins`, or { name = \"fixed\", clients = [0, 3] }", -unbounded,
+     unbounded, "uniform|poisson|weighted|fixed|round_robin|trace"},
     {"transport", OptionType::string, "mpi", "what carries the parameters", -unbounded, unbounded, "mpi"},
 };
 
@@ -52,8 +55,11 @@ constexpr OptionSpec data_keys[] = {
     {"name", OptionType::string, nullptr, "the dataset plugin"},
     {"train_examples_per_client", OptionType::integer, "0", "0: all of the client's partition", 0, 1e9},
     {"test_examples_per_client", OptionType::integer, "0", "0: all of the client's partition", 0, 1e9},
-    {"partition", OptionType::string, "iid", "how examples are split over clients: \"iid\" or { name = \"iid\" }",
-     -unbounded, unbounded, "iid"},
+    {"partition", OptionType::string, "iid",
+     "how examples are split over clients: a rule of `fedmpi plugins`, or { name = \"dirichlet\", alpha = 0.5 }",
+     -unbounded, unbounded,
+     "iid|sizes|linear|square|exponential|dirichlet|inner_dirichlet|pathological|shards|natural_id|grouped_natural_id|"
+     "indices"},
 };
 
 constexpr OptionSpec training_keys[] = {

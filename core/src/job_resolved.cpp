@@ -87,8 +87,7 @@ std::map<std::string, Values> core_values(const Job& job) {
           {"data",
            {{"name", job.dataset.name},
             {"train_examples_per_client", job.data.train_examples_per_client},
-            {"test_examples_per_client", job.data.test_examples_per_client},
-            {"partition", job.data.partition}}},
+            {"test_examples_per_client", job.data.test_examples_per_client}}},
           {"training", training_values(job.training)},
           {"evaluation",
            {{"federated", job.evaluation.federated},
@@ -107,22 +106,32 @@ std::string key_line(const std::string& key, const std::string& value) {
   return fmt::format("{} = {}\n", key, value);
 }
 
+// A section of its own, so that each of its keys has a line: what differs between two jobs can be named.
+std::string rule_text(const RuleChoice& rule) {
+  std::string text = fmt::format("\n[{}]\n", rule.table) + key_line("name", toml_string(rule.name));
+  for (const auto& [key, value] : rule.options.values()) text += key_line(key, toml_text(value));
+  return text;
+}
+
 }  // namespace
 
 std::string resolved_toml(const Job& job, const Options& strategy, const Options& model, const Options& dataset) {
   const std::map<std::string, Values> values = core_values(job);
   const std::map<std::string, const Options*> plugins{{"strategy", &strategy}, {"model", &model}, {"data", &dataset}};
+  const std::map<std::string, const RuleChoice*> rules{{"federation", &job.federation.sampling},
+                                                       {"data", &job.data.partition}};
   std::string text;
   for (const JobSection& section : job_sections()) {
     text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", section.name);
+    const auto rule = rules.find(section.name);
     for (const OptionSpec& spec : section.keys) {
-      const std::string value = toml_text(values.at(section.name).at(spec.name));
-      const bool is_table = std::string_view{spec.name} == "partition";
-      text += key_line(spec.name, is_table ? fmt::format("{{ name = {} }}", value) : value);
+      const std::string key = spec.name;
+      if (rule != rules.end() && rule->second->table == section.name + ("." + key)) continue;
+      text += key_line(key, toml_text(values.at(section.name).at(key)));
     }
-    const auto plugin = plugins.find(section.name);
-    if (plugin == plugins.end()) continue;
-    for (const auto& [key, value] : plugin->second->values()) text += key_line(key, toml_text(value));
+    if (const auto plugin = plugins.find(section.name); plugin != plugins.end())
+      for (const auto& [key, value] : plugin->second->values()) text += key_line(key, toml_text(value));
+    if (rule != rules.end()) text += rule_text(*rule->second);
   }
   return text;
 }

@@ -17,12 +17,14 @@ namespace fedmpi {
 namespace {
 
 constexpr std::ptrdiff_t max_job_dots = 4096;
+constexpr const char* on_command_line = "--set";
 
 [[noreturn]] void fail(const std::string& where, const std::string& key, const std::string& message) {
   throw ConfigError(where + ": " + message, where, key);
 }
 
 std::string position_text(const std::string& source, const toml::source_position& position) {
+  if (source == on_command_line) return source;
   return fmt::format("{}:{}:{}", source, position.line, position.column);
 }
 
@@ -109,48 +111,74 @@ std::vector<std::string> section_names() {
                        : fmt::format("'{}' stands outside any section; it belongs to {}", key, section));
 }
 
-// `partition = { name = "iid" }` or a section [data.partition]: read as `partition = "iid"`.
-const toml::node& partition_name(const toml::table& table, const std::string& where, const std::string& source) {
-  for (const auto& [key, node] : table) {
-    if (key.str() == "name") continue;
-    fail(position_text(source, key.source().begin), "data.partition." + std::string{key.str()},
-         fmt::format("[data.partition] has no key '{}'; its keys are name", key.str()));
-  }
-  const toml::node* name = table.get("name");
-  if (name == nullptr) fail(where, "data.partition.name", "[data.partition] needs 'name'");
-  return *name;
+std::string dotted(const JobRules& rules) {
+  return fmt::format("{}.{}", rules.section, rules.key);
 }
 
-void read_section(const toml::table& table, const std::string& name, const std::string& source,
-                  JobText::Section& section) {
-  for (const auto& [toml_key, node] : table) {
-    const std::string key{toml_key.str()};
-    const std::string where = position_text(source, toml_key.source().begin);
-    const toml::table* nested = name == "data" && key == "partition" ? node.as_table() : nullptr;
-    const toml::node& value = nested != nullptr ? partition_name(*nested, where, source) : node;
-    section.values.insert_or_assign(key, option_value(value, {where, name, key}));
-    section.positions.insert_or_assign(key, where);
-  }
+bool names_rule(const std::string& section, const std::string& key) {
+  const auto is_it = [&](const JobRules& rules) { return section == rules.section && key == rules.key; };
+  return std::ranges::any_of(job_rules(), is_it);
 }
 
-// The value as TOML; nothing when it is none.
-std::optional<OptionValue> toml_value(const std::string& text, const Place& place) {
+// `given` as the value of the key at `place`. A table may be inline or a section of its own, [data.partition].
+void read_value(const toml::node& given, const Place& place, const std::string& source, JobText& job,
+                JobText::Section& section) {
+  if (!names_rule(place.section, place.key)) {
+    section.values.insert_or_assign(place.key, option_value(given, place));
+    section.positions.insert_or_assign(place.key, place.where);
+    return;
+  }
+  JobText::Section rule{.values = {}, .positions = {}, .position = place.where};
+  const std::string name = place.section + "." + place.key;
+  if (const toml::table* table = given.as_table()) {
+    for (const auto& [key, node] : *table)
+      read_value(node, {position_text(source, key.source().begin), name, std::string{key.str()}}, source, job, rule);
+  } else {
+    rule.values.emplace("name", option_value(given, place));
+    rule.positions.emplace("name", place.where);
+  }
+  job.rules.insert_or_assign(name, std::move(rule));
+}
+
+// The rule's name, which is checked as any other key's value, apart from the rule's own keys.
+void take_name(const JobRules& rules, JobText& job) {
+  const auto found = job.rules.find(dotted(rules));
+  if (found == job.rules.end()) return;
+  JobText::Section& rule = found->second;
+  const auto name = rule.values.extract("name");
+  if (name.empty()) {
+    const TableContext context{.name = fmt::format("[{}]", found->first),
+                               .prefix = found->first + ".",
+                               .source = rule.position,
+                               .positions = rule.positions,
+                               .other_keys = {"name"}};
+    for (const auto& [key, value] : rule.values)
+      if (!nearest(key, context.other_keys).empty()) throw_unknown_key(context, key, {});
+    std::vector<std::string> names;
+    for (const JobRule& one : rules.rules) names.emplace_back(one.name);
+    throw_config_error(context, "name",
+                       fmt::format("{} needs 'name': one of {}", context.name, fmt::join(names, ", ")));
+  }
+  JobText::Section& section = job.sections.at(rules.section);
+  section.values.insert_or_assign(rules.key, name.mapped());
+  section.positions.insert_or_assign(rules.key, rule.positions.at("name"));
+}
+
+// `text` as the only value of a table; nothing when it is no TOML value.
+std::optional<toml::table> toml_value(const std::string& text) {
   try {
-    const toml::table parsed = toml::parse("value = " + text);
-    if (parsed.size() != 1) return std::nullopt;
-    const toml::node& node = *parsed.get("value");
-    const toml::table* nested = place.section == "data" && place.key == "partition" ? node.as_table() : nullptr;
-    return option_value(nested != nullptr ? partition_name(*nested, place.where, place.where) : node, place);
-  } catch (const toml::parse_error&) {
-    return std::nullopt;
+    toml::table parsed = toml::parse("value = " + text);
+    if (parsed.size() == 1) return parsed;
+  } catch (const toml::parse_error&) {  // it may be a word
   }
+  return std::nullopt;
 }
 
-OptionValue override_value(const std::string& text, const Place& place) {
-  if (auto value = toml_value(text, place)) return *std::move(value);
+toml::table override_value(const std::string& text, const Place& place) {
+  if (auto value = toml_value(text)) return *std::move(value);
   const bool meant_as_toml = !text.empty() && std::string_view{"\"'[{"}.find(text.front()) != std::string_view::npos;
-  std::optional<OptionValue> word;
-  if (!meant_as_toml) word = toml_value(toml_string(text), place);
+  std::optional<toml::table> word;
+  if (!meant_as_toml) word = toml_value(toml_string(text));
   if (!word) {
     fail(place.where, place.section + "." + place.key,
          fmt::format("the value of {}.{} is neither a TOML value nor a bare word", place.section, place.key));
@@ -159,18 +187,19 @@ OptionValue override_value(const std::string& text, const Place& place) {
 }
 
 void apply_override(const std::string& argument, JobText& job) {
-  const std::string where = "--set";
+  const std::string where = on_command_line;
   const std::size_t equals = argument.find('=');
   const auto path = split(std::string_view{argument}.substr(0, equals), '.');
-  const bool is_partition = path.size() == 3 && path[0] == "data" && path[1] == "partition" && path[2] == "name";
-  if (equals == std::string::npos || (path.size() != 2 && !is_partition)) {
+  const bool is_of_rule = path.size() == 3 && names_rule(path[0], path[1]);
+  if (equals == std::string::npos || (path.size() != 2 && !is_of_rule)) {
     fail(where, argument, fmt::format("'{}' is not of the form section.key=value", argument));
   }
-  const auto section = job.sections.find(path[0]);
-  if (section == job.sections.end()) unknown_section(where, path[0]);
-  const std::string& key = path[1];
-  section->second.values.insert_or_assign(key, override_value(argument.substr(equals + 1), {where, path[0], key}));
-  section->second.positions.insert_or_assign(key, where);
+  if (!job.sections.contains(path[0])) unknown_section(where, path[0]);
+  const std::string name = is_of_rule ? path[0] + "." + path[1] : path[0];
+  const Place place{where, name, path.back()};
+  if (is_of_rule) job.rules.try_emplace(name, JobText::Section{.values = {}, .positions = {}, .position = where});
+  const toml::table value = override_value(argument.substr(equals + 1), place);
+  read_value(*value.get("value"), place, where, job, is_of_rule ? job.rules.at(name) : job.sections.at(name));
 }
 
 toml::table parse_toml(const std::string& text, const std::string& source) {
@@ -204,9 +233,12 @@ JobText read_job_text(const std::string& text, const std::string& source, std::s
     }
     if (!node.is_table()) fail(where, name, fmt::format("'{0}' must be a section; begin it with the line [{0}]", name));
     section->second.position = where;
-    read_section(*node.as_table(), name, source, section->second);
+    for (const auto& [inner, value] : *node.as_table())
+      read_value(value, {position_text(source, inner.source().begin), name, std::string{inner.str()}}, source, job,
+                 section->second);
   }
   for (const std::string& argument : overrides) apply_override(argument, job);
+  for (const JobRules& rules : job_rules()) take_name(rules, job);
   return job;
 }
 

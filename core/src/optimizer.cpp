@@ -16,15 +16,23 @@ namespace {
 struct Part {
   at::Tensor values, gradients;
   double learning_rate;
+  bool is_local;
+
+  bool is_in(Trained trained) const { return trained == Trained::all || (trained == Trained::local) == is_local; }
 };
 
 std::vector<Part> make_parts(const TrainingSettings& settings, const Layout& layout, const at::Tensor& values,
                              const at::Tensor& gradients) {
   std::vector<Part> parts;
-  for (const Layout::Run& run : layout.runs())
-    parts.push_back({values.narrow(0, run.begin, run.end - run.begin),
-                     gradients.narrow(0, run.begin, run.end - run.begin),
-                     run.learning_rate.value_or(settings.learning_rate)});
+  const auto add = [&](std::int64_t begin, std::int64_t end, const Layout::Run& run) {
+    if (begin >= end) return;
+    parts.push_back({values.narrow(0, begin, end - begin), gradients.narrow(0, begin, end - begin),
+                     run.learning_rate.value_or(settings.learning_rate), begin >= layout.shared_size()});
+  };
+  for (const Layout::Run& run : layout.runs()) {
+    add(run.begin, std::min(run.end, layout.shared_size()), run);
+    add(std::max(run.begin, layout.shared_size()), run.end, run);
+  }
   return parts;
 }
 
@@ -35,24 +43,25 @@ class Sgd final : public Optimizer {
       momenta_.push_back(settings_.momentum == 0.0 ? at::Tensor() : at::zeros_like(part.values));
   }
 
-  void reset() override { first_ = true; }
+  void reset() override { first_.assign(parts_.size(), true); }
 
-  void step(double factor) override {
+  void step(double factor, Trained trained) override {
     for (std::size_t i = 0; i < parts_.size(); ++i) {
+      if (!parts_[i].is_in(trained)) continue;
       std::vector<at::Tensor> momenta;
       if (momenta_[i].defined()) momenta.push_back(momenta_[i]);
       at::_fused_sgd_({parts_[i].values}, {parts_[i].gradients}, momenta, settings_.weight_decay, settings_.momentum,
                       parts_[i].learning_rate * factor, /*dampening=*/0.0, /*nesterov=*/false, /*maximize=*/false,
-                      /*is_first_step=*/first_);
+                      /*is_first_step=*/first_[i]);
+      first_[i] = false;
     }
-    first_ = false;
   }
 
  private:
   TrainingSettings settings_;
   std::vector<Part> parts_;
   std::vector<at::Tensor> momenta_;
-  bool first_ = true;
+  std::vector<bool> first_ = std::vector<bool>(parts_.size(), true);
 };
 
 class AdamW final : public Optimizer {
@@ -61,31 +70,33 @@ class AdamW final : public Optimizer {
     for (const Part& part : parts_) {
       first_moments_.push_back(at::zeros_like(part.values));
       second_moments_.push_back(at::zeros_like(part.values));
+      num_steps_.push_back(at::zeros({1}, at::kFloat));
     }
   }
 
   void reset() override {
-    num_steps_.zero_();
     for (std::size_t i = 0; i < parts_.size(); ++i) {
       first_moments_[i].zero_();
       second_moments_[i].zero_();
+      num_steps_[i].zero_();
     }
   }
 
-  void step(double factor) override {
-    num_steps_ += 1.0;
-    for (std::size_t i = 0; i < parts_.size(); ++i)
+  void step(double factor, Trained trained) override {
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      if (!parts_[i].is_in(trained)) continue;
+      num_steps_[i] += 1.0;
       at::_fused_adamw_({parts_[i].values}, {parts_[i].gradients}, {first_moments_[i]}, {second_moments_[i]},
-                        /*max_exp_avg_sqs=*/{}, {num_steps_}, parts_[i].learning_rate * factor, settings_.beta1,
+                        /*max_exp_avg_sqs=*/{}, {num_steps_[i]}, parts_[i].learning_rate * factor, settings_.beta1,
                         settings_.beta2, settings_.weight_decay, settings_.epsilon, /*amsgrad=*/false,
                         /*maximize=*/false);
+    }
   }
 
  private:
   TrainingSettings settings_;
   std::vector<Part> parts_;
-  std::vector<at::Tensor> first_moments_, second_moments_;
-  at::Tensor num_steps_ = at::zeros({1}, at::kFloat);
+  std::vector<at::Tensor> first_moments_, second_moments_, num_steps_;
 };
 
 }  // namespace
@@ -108,10 +119,10 @@ double schedule_factor(const TrainingSettings& settings, double progress) {
   return 0.5 * (1.0 + std::cos(std::numbers::pi * decayed));
 }
 
-double clip_gradient_norm(at::Tensor gradients, double max_norm) {
+double l2_norm(const at::Tensor& vector) {
   constexpr std::int64_t block = 1 << 14;
-  const float* values = gradients.const_data_ptr<float>();
-  const std::int64_t size = gradients.numel(), num_blocks = (size + block - 1) / block;
+  const float* values = vector.const_data_ptr<float>();
+  const std::int64_t size = vector.numel(), num_blocks = (size + block - 1) / block;
   std::vector<double> squares(static_cast<std::size_t>(num_blocks));
   at::parallel_for(0, num_blocks, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t b = first; b < last; ++b) {
@@ -123,10 +134,14 @@ double clip_gradient_norm(at::Tensor gradients, double max_norm) {
   });
   double sum = 0.0;
   for (const double part : squares) sum += part;
-  const double norm = std::sqrt(sum);
-  const double factor = max_norm / (norm + 1e-6);
+  return std::sqrt(sum);
+}
+
+double clip_gradient_norm(at::Tensor gradients, double max_norm) {
+  const double before = l2_norm(gradients);
+  const double factor = max_norm / (before + 1e-6);
   if (factor < 1.0) gradients.mul_(factor);
-  return norm;
+  return before;
 }
 
 }  // namespace fedmpi

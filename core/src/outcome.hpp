@@ -1,5 +1,6 @@
 #pragma once
 
+#include "client_states.hpp"
 #include "fedmpi/export.hpp"
 #include "fedmpi/metrics.hpp"
 #include "fedmpi/strategy.hpp"
@@ -11,10 +12,17 @@
 
 namespace fedmpi {
 
+// What a client keeps for its next round.
+struct ClientKept {
+  std::int64_t client = 0;
+  KeptState state;
+};
+
 // What became of a round's fits: on one rank, or gathered from all.
 struct FitOutcome {
   std::vector<FitRecord> records;
   std::vector<ClientFailure> failures;
+  std::vector<ClientKept> kept;  // of `records`, where clients keep anything
 };
 
 // Failures as bytes, on their way to every rank.

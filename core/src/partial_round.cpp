@@ -18,8 +18,8 @@ namespace fedmpi {
 namespace {
 
 constexpr const char* schema = "fedmpi-partial-round";
-constexpr std::int64_t schema_version = 1;
-constexpr std::int64_t num_counts = 4, num_values = 3;  // columns of /counts and /values, one row a client
+constexpr std::int64_t schema_version = 2;
+constexpr std::int64_t num_counts = 4, num_values = 5;  // columns of /counts and /values, one row a client
 
 std::string digest_of(std::int64_t round, const std::string& origin) {
   return digest(fmt::format("round={};origin={};", round, origin));
@@ -32,10 +32,12 @@ FitRecord record_of(const std::int64_t* counts, const double* values) {
                          .num_tokens = counts[3],
                          .loss = values[0],
                          .weight = values[1],
-                         .seconds = values[2]};
+                         .seconds = values[2],
+                         .initial_loss = values[3],
+                         .update_norm = values[4]};
   if (record.client < 0 || record.num_examples < 1 || record.num_steps < 0 || record.num_tokens < 0 ||
       !(record.weight >= 0.0) || !std::isfinite(record.weight) || !std::isfinite(record.loss) ||
-      !std::isfinite(record.seconds))
+      !std::isfinite(record.seconds) || !std::isfinite(record.initial_loss) || !std::isfinite(record.update_norm))
     throw Error(fmt::format("its record of client {} is out of range", record.client));
   return record;
 }
@@ -83,7 +85,8 @@ void save_partial_round(const std::filesystem::path& path, const PartialRound& p
   for (const FitRecord& record : partial.records) {
     for (const std::int64_t one : {record.client, record.num_examples, record.num_steps, record.num_tokens})
       *count++ = one;
-    for (const double one : {record.loss, record.weight, record.seconds}) *value++ = one;
+    for (const double one : {record.loss, record.weight, record.seconds, record.initial_loss, record.update_norm})
+      *value++ = one;
   }
   Hdf5Writer file(path);
   file.write_string("/", "schema", schema);

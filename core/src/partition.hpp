@@ -18,10 +18,21 @@ struct Partition {
   std::vector<std::int64_t> central;             // of the test split; empty without central evaluation
 };
 
-// A function of the job and the dataset's content: every rank computes the same. "iid": all examples are shuffled by
-// the seed and cut into contiguous parts whose sizes differ by at most one (flwr-datasets' IidPartitioner on a
-// shuffled dataset), of which a client uses the first train_/test_examples_per_client. ConfigError when there are not
-// enough examples.
+// A function of the job and the dataset's content: every rank computes the same. No example belongs to two clients.
+//
+// "iid": all examples of a split are shuffled by the seed and cut into contiguous parts whose sizes differ by at most
+// one (flwr-datasets' IidPartitioner on a shuffled dataset), of which a client uses the first
+// train_/test_examples_per_client. ConfigError when there are not enough examples.
+//
+// The other rules (job_rules) divide the train split as flwr-datasets' partitioners do, into parts of any size, of
+// which a client uses the first train_examples_per_client, in an order drawn by the seed, or all it has when they are
+// fewer. A client without a train example is a ConfigError that names it. The test split is divided after the train
+// split, so that a client is tested on what is like its own data:
+// - natural ids: a client has the test examples of its own ids;
+// - "indices": what the file says, where it has lists for the test split;
+// - otherwise of each label a client gets the share that it has of the train examples of that label.
+// There a client may be left without a test example (it then has no part in federated evaluation); it is a ConfigError
+// when all are.
 FEDMPI_API Partition make_partition(const Job& job, const Dataset& dataset);
 
 // How much work each client's training examples are (Dataset::lengths), in the order of `clients`.

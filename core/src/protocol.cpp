@@ -1,10 +1,12 @@
 #include "protocol.hpp"
 
-#include "cohort.hpp"
+#include "aggregation.hpp"
 #include "evaluation.hpp"
 #include "fedmpi/digest.hpp"
 #include "fedmpi/log.hpp"
 #include "fedmpi/progress.hpp"
+#include "parallel_blocks.hpp"
+#include "partition_statistics.hpp"
 #include "recorder.hpp"
 #include "schedule.hpp"
 #include "stop_signals.hpp"
@@ -17,6 +19,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 namespace fedmpi {
 
@@ -40,13 +43,20 @@ Protocol::Protocol(Communicator& communicator, Experiment& experiment, const Run
       job_{experiment.job},
       verifies_{request.mode == RunMode::verify},
       on_signal_{request.on_signal},
+      exchange_{experiment.strategy->exchange()},
       time_limit_{request.mode == RunMode::verify ? 0.0 : experiment.job.run.max_seconds, start},
+      checkpoints_{verifies_ ? request.job.parent_path() : job_.run.output / "checkpoints"},
       partial_rounds_{experiment} {
   if (!communicator.is_server()) return;
   if (verifies_)
     record_ = std::make_unique<Verification>(experiment, request.job, request.num_rounds, request.from_start);
   else
     record_ = std::make_unique<Recorder>(experiment, request.mode == RunMode::resume);
+}
+
+Protocol::~Protocol() {
+  std::error_code ignored;
+  if (verifies_ && communicator_.is_server() && !scratch_.empty()) std::filesystem::remove_all(scratch_, ignored);
 }
 
 RunEnd Protocol::run(bool& begun) {
@@ -94,6 +104,7 @@ void Protocol::check_same_everywhere() {
 void Protocol::prepare() {
   agree(communicator_, [&] {
     partition_ = make_partition(job_, *experiment_.dataset);
+    cohorts_.emplace(job_, partition_);
     check_examples(*experiment_.model, *experiment_.dataset, partition_, communicator_.rank(), communicator_.size());
     if (!record_) return;
     RunStart start = record_->open();
@@ -112,30 +123,31 @@ void Protocol::begin() {
   const Stopwatch stopwatch;
   const int threads = job_.run.threads != 0 ? job_.run.threads : communicator_.cores_per_host();
   at::set_num_threads(threads);
+  choose_scratch();
   agree(communicator_, [&] {
-    global_ = at::zeros({experiment_.model->layout().size()}, at::kFloat);
-    shared_ = global_.narrow(0, 0, experiment_.model->layout().shared_size());
-    host_ = std::make_unique<Host>(experiment_, partition_);
+    state_ = std::make_unique<FederatedState>(experiment_, client_states_directory(checkpoints_), scratch_);
+    host_ = std::make_unique<Host>(experiment_, partition_, state_->clients);
     if (!record_) return;
-    record_->begin();
-    if (resumed_) {
-      global_.copy_(resumed_->parameters);
-      experiment_.strategy->restore(resumed_->strategy_state);
-      resumed_.reset();
-    } else {
-      experiment_.model->initialize(global_, random_key(job_.run.seed, Purpose::initialise));
-    }
+    record_->begin(partition_);
+    if (resumed_)
+      state_->restore(*std::exchange(resumed_, std::nullopt));
+    else
+      state_->initialize();
   });
   if (!verifies_) agree(communicator_, [&] { open_log(job_.run.output / "log"); });
   log(LogLevel::info, fmt::format("{} clients on {} rank{}, {} thread{} a rank, {} parameters{}",
                                   job_.federation.clients, communicator_.size(), communicator_.size() == 1 ? "" : "s",
                                   threads, threads == 1 ? "" : "s", experiment_.model->layout().shared_size(),
                                   verifies_ ? "" : fmt::format(", output in {}", job_.run.output.string())));
+  if (record_ && !verifies_ && job_.data.partition.name != "iid")
+    log(LogLevel::info, fmt::format("partition \"{}\":\n{}", job_.data.partition.name,
+                                    statistics_table(partition_statistics(partition_, *experiment_.dataset),
+                                                     experiment_.dataset->size(Split::train))));
   if (communicator_.is_server() && experiment_.model->vocabulary_digest() != experiment_.dataset->vocabulary_digest())
     log(LogLevel::warning,
         "the model or the dataset does not say which vocabulary it has, so whether it is the same was not checked");
   metrics_ = {.round = 0};
-  broadcast(global_);
+  broadcast_all();
   note_stop_signals();
   communicator_.set_frozen_rank_seconds(job_.federation.frozen_rank_seconds);
   if (first_round_ > last_round_) return log(LogLevel::info, "nothing to do: all rounds are done");
@@ -145,9 +157,29 @@ void Protocol::begin() {
   stop_if_agreed();
 }
 
-void Protocol::broadcast(at::Tensor parameters) {
+// Where clients' files go: a verification leaves nothing beside the checkpoint.
+void Protocol::choose_scratch() {
+  std::string path = client_states_directory(checkpoints_).string();
+  if (verifies_) path = (std::filesystem::temp_directory_path() / fmt::format("fedmpi-verify-{}", ::getpid())).string();
+  communicator_.broadcast(path);
+  scratch_ = path;
+}
+
+// What every rank must know before the next round.
+void Protocol::broadcast_all() {
   const Stopwatch stopwatch;
-  communicator_.broadcast(std::move(parameters));
+  communicator_.broadcast(state_->global);
+  communicator_.broadcast(state_->server_vectors.view(-1));
+  const std::vector<NamedTensor> kept = state_->clients.save();
+  for (const NamedTensor& part : kept) communicator_.broadcast(part.tensor.view(-1));
+  state_->clients.restore(kept, std::max(first_round_ - 1, 0));
+  metrics_.seconds.broadcast = stopwatch.seconds();
+}
+
+void Protocol::broadcast_shared() {
+  const Stopwatch stopwatch;
+  communicator_.broadcast(state_->shared);
+  communicator_.broadcast(state_->server_vectors.view(-1));
   metrics_.seconds.broadcast = stopwatch.seconds();
 }
 
@@ -156,7 +188,7 @@ void Protocol::run_round() {
   if (phase_ == fitting) aggregate_round(stopwatch);
   if (stopped_) return;
   if (phase_ != recorded) {
-    broadcast(shared_);
+    broadcast_shared();
     if (round_ % job_.evaluation.every == 0 || round_ == last_round_) evaluate();
     finish_round(stopwatch);
   }
@@ -168,13 +200,14 @@ void Protocol::run_round() {
 // Until the server has the round's parameters, or the round is given up.
 void Protocol::aggregate_round(const Stopwatch& stopwatch) {
   metrics_ = {.round = round_};
-  const auto cohort = fit_cohort(job_, round_);
+  const auto cohort = cohorts_->fit(round_);
   metrics_.clients = static_cast<std::int64_t>(cohort.size());
   if (!fit(cohort)) return stop(round_ - 1, time_limit_.is_over() ? out_of_time : by_signal);
 
   const FitOutcome& own = host_->outcome();
   auto records = communicator_.all_gather(std::span<const FitRecord>(own.records));
   const FitOutcome outcome = merge(std::move(records), communicator_.all_gather(pack(own.failures)));
+  if (state_->clients.is_needed()) kept_ = communicator_.all_gather(std::span<const ClientKept>(own.kept));
   if (!outcome.failures.empty()) keep(true);  // the job may end now
   summarize(outcome, rest_, stopwatch.seconds(), metrics_);
   enforce_policy(outcome);
@@ -182,7 +215,13 @@ void Protocol::aggregate_round(const Stopwatch& stopwatch) {
   const Stopwatch aggregate_stopwatch;
   aggregate(outcome.records);
   phase_ = aggregated;
+  take_over_kept();
   metrics_.seconds.aggregate = aggregate_stopwatch.seconds();
+}
+
+void Protocol::take_over_kept() {
+  for (const ClientKept& kept : kept_) state_->clients.set(kept.client, kept.state);
+  kept_.clear();
 }
 
 // The living go on together where the server is.
@@ -197,10 +236,13 @@ void Protocol::rejoin() {
     try {
       const at::Tensor where = at::tensor({round_, static_cast<int>(phase_), static_cast<int>(stop_reason_)}, at::kInt);
       communicator_.broadcast(where);
-      communicator_.broadcast(global_);  // a rank may have half of the next one
+      communicator_.broadcast(state_->global);  // a rank may have half of the next one
+      communicator_.broadcast(state_->server_vectors.view(-1));
       round_ = where[0].item<int>();
       phase_ = static_cast<Phase>(where[1].item<int>());
       stop_reason_ = static_cast<StopReason>(where[2].item<int>());
+      // The server has come past the vote, so every rank has what it was to take over.
+      if (phase_ != fitting) take_over_kept();
       if (record_)
         log(LogLevel::warning, fmt::format("round {}: {} of {} ranks lost, the others take over their clients", round_,
                                            size_before - communicator_.size(), size_before));
@@ -228,7 +270,7 @@ bool Protocol::fit(std::span<const std::int64_t> cohort) {
   // Only what a host has fitted before ranks were lost is kept; the server's sum may have been reduced into.
   if (host_->round() != round_ || host_->outcome().records.empty()) {
     host_->begin_round(round_, static_cast<int>(cohort.size()));
-    partial_rounds_.begin_round(round_, global_);
+    partial_rounds_.begin_round(round_, state_->global);
   }
   const int first_host = communicator_.size() == 1 ? 0 : 1;
   // One rank has them all. Not once ranks were lost: the others may have fitted them again.
@@ -239,7 +281,7 @@ bool Protocol::fit(std::span<const std::int64_t> cohort) {
                                     cohort.size() - rest_.size(), cohort.size()));
   const auto costs = training_costs(partition_, *experiment_.dataset, rest_);
   std::int64_t total = 0;
-  for (const std::int64_t cost : costs) total += cost * job_.training.local_epochs;
+  for (const std::int64_t cost : costs) total += cost * host_->num_passes();
   Progress progress(fmt::format("round {}/{}: fit", round_, job_.run.rounds), total, "tokens",
                     communicator_.is_server());
   const auto advance = [&](std::int64_t tokens) { progress.advance(tokens); };
@@ -253,7 +295,7 @@ bool Protocol::fit(std::span<const std::int64_t> cohort) {
   const bool given_up = communicator_.await_reports(advance, [&] {
     const bool stops = stops_now();
     // At once: a launcher that ends its ranks waits for nobody.
-    if (stops && record_) record_->give_up(global_);
+    if (stops && record_) record_->give_up(state_->save());
     keep(stops || stop_signal_noted());
     return stops;
   });
@@ -276,7 +318,7 @@ void Protocol::fit_own(std::span<const std::int64_t> clients, const std::functio
   try {
     // Once a rank is known to be lost the client at hand is the last: the others are dealt out anew.
     for (std::size_t i = 0; i < clients.size() && !communicator_.loss_noticed(); ++i) {
-      host_->fit(clients.subspan(i, 1), global_, after_step);
+      host_->fit(clients.subspan(i, 1), state_->global, state_->server_vectors, after_step);
       keep(stop_signal_noted());  // what ends a job waits for nobody
     }
   } catch (const FitGivenUp&) {
@@ -306,7 +348,7 @@ void Protocol::stop_if_agreed() {
 // All ranks together, after the round `last_finished`.
 void Protocol::stop(int last_finished, StopReason reason) {
   agree(communicator_, [&] {
-    if (record_) record_->give_up(global_);
+    if (record_) record_->give_up(state_->save());
   });
   stopped_ = true;
   if (!record_) return;
@@ -340,23 +382,33 @@ void Protocol::aggregate(std::span<const FitRecord> records) {
       log(LogLevel::warning, fmt::format("round {}: no client counts, the parameters stay as they are", round_));
     return;
   }
+  const FitRound round{.round = round_, .num_clients = job_.federation.clients, .records = records};
+  at::Tensor next;  // of a strategy on slices
+  if (exchange_.aggregation == Aggregation::slices)
+    next = aggregate_slices(communicator_, *experiment_.strategy, round, host_->outcome().records, host_->spool(),
+                            state_->parameters, state_->server_vectors);
   communicator_.reduce_sum(host_->sum().sum());
-  if (communicator_.is_server())
-    experiment_.strategy->aggregate(shared_, host_->sum().mean(total_weight), records, round_);
+  agree(communicator_, [&] {
+    if (!communicator_.is_server()) return;
+    state_->advance(round, host_->sum().mean(total_weight), next);
+    phase_ = aggregated;  // before the vote: it must not be done again
+  });
 }
 
 void Protocol::evaluate() {
   if (verifies_) return;  // it changes no digest
   const Stopwatch stopwatch;
-  const auto blocks = evaluation_blocks(job_, *experiment_.dataset, partition_, metrics_.round);
+  const auto cohort = cohorts_->evaluate(metrics_.round);
+  const auto blocks = evaluation_blocks(job_, *experiment_.dataset, partition_, cohort);
   if (blocks.empty()) return;
 
   std::vector<std::int64_t> block_costs;
   for (const EvaluationBlock& block : blocks) block_costs.push_back(block.cost);
   const auto schedule = longest_first(block_costs, static_cast<std::size_t>(communicator_.size()));
   std::vector<BlockResult> own;
-  agree(communicator_,
-        [&] { own = host_->evaluate(blocks, schedule[static_cast<std::size_t>(communicator_.rank())], global_); });
+  agree(communicator_, [&] {
+    own = host_->evaluate(blocks, schedule[static_cast<std::size_t>(communicator_.rank())], state_->global);
+  });
   const Scores scores = combine(blocks, communicator_.all_gather(std::span<const BlockResult>(own)));
   if (scores.federated) {
     metrics_.evaluate_loss = scores.federated->loss;
@@ -387,7 +439,7 @@ void Protocol::finish_round(const Stopwatch& stopwatch) {
   stop_reason_ = reason;
   const bool ends = reason != none || round == last_round_;
   agree(communicator_, [&] {
-    if (record_) record_->finish_round(metrics_, global_, stopwatch, ends);
+    if (record_) record_->finish_round(metrics_, state_->save(), stopwatch, ends);
     phase_ = recorded;
   });
   // The checkpoint of this round may not be on disk yet, that of the one before is.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "cohort.hpp"
+#include "federated_state.hpp"
 #include "fedmpi/checkpoint.hpp"
 #include "fedmpi/communicator.hpp"
 #include "fedmpi/experiment.hpp"
@@ -14,13 +16,12 @@
 #include "time_limit.hpp"
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
-
-#include <ATen/core/Tensor.h>
 
 namespace fedmpi {
 
@@ -38,6 +39,10 @@ class Protocol {
  public:
   Protocol(Communicator& communicator, Experiment& experiment, const RunRequest& request,
            TimeLimit::Clock::time_point start);
+  ~Protocol();
+  Protocol(const Protocol&) = delete;
+  Protocol& operator=(const Protocol&) = delete;
+
   // `begun` becomes true once the run's directory is written. Throws AgreedError on all ranks together, RankLost before
   // the first round and StartOver when ranks are lost, and whatever else is one rank's own failure.
   RunEnd run(bool& begun);
@@ -50,13 +55,16 @@ class Protocol {
   void check_same_everywhere();
   void prepare();
   void begin();
-  void broadcast(at::Tensor parameters);
+  void choose_scratch();
+  void broadcast_all();
+  void broadcast_shared();
   void run_round();
   void aggregate_round(const Stopwatch& stopwatch);
   bool fit(std::span<const std::int64_t> cohort);
   void fit_own(std::span<const std::int64_t> clients, const std::function<void(std::int64_t)>& advance);
   std::vector<std::int64_t> not_fitted(std::span<const std::int64_t> cohort);
   void rejoin();
+  void take_over_kept();
   void keep(bool now);
   void clear_partial_rounds(int last);
   bool stops_now() const;
@@ -72,6 +80,7 @@ class Protocol {
   const Job& job_;
   const bool verifies_;
   const OnSignal on_signal_;
+  const Exchange exchange_;
   const TimeLimit time_limit_;
   int round_ = 0;
   Phase phase_ = fitting;          // of round_, on the server
@@ -83,10 +92,13 @@ class Protocol {
   std::unique_ptr<RunRecord> record_;  // on the server
   std::optional<Checkpoint> resumed_;  // on the server, until the run goes on from it
   Partition partition_;
-  int first_round_ = 0;  // 0: the start of a fresh run
+  std::optional<Cohorts> cohorts_;  // once there is the partition
+  int first_round_ = 0;             // 0: the start of a fresh run
   int last_round_ = 0;
-  at::Tensor global_;  // float32 [layout.size()], the same on every rank between rounds
-  at::Tensor shared_;  // the part of it that travels each round, [layout.shared_size()]
+  std::filesystem::path checkpoints_;  // directory of those that the run goes on from
+  std::filesystem::path scratch_;      // for what clients keep from its own rounds
+  std::unique_ptr<FederatedState> state_;
+  std::vector<ClientKept> kept_;  // what the clients of the newest round keep, before that is their state
   std::unique_ptr<Host> host_;
   PartialRounds partial_rounds_;
   std::vector<std::int64_t> rest_;  // of the cohort, who is fitted by these ranks and from now on

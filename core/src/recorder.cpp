@@ -1,9 +1,11 @@
 #include "recorder.hpp"
 
+#include "client_states.hpp"
 #include "differences.hpp"
 #include "fedmpi/digest.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/log.hpp"
+#include "partition_statistics.hpp"
 #include "whole_file.hpp"
 
 #include <fstream>
@@ -76,6 +78,10 @@ void check_fresh(const fs::path& directory) {
                       directory);
 }
 
+void prune_client_states(const fs::path& checkpoints, bool and_later) {
+  ClientStates::prune(client_states_directory(checkpoints), checkpoint_rounds(checkpoints), and_later);
+}
+
 }  // namespace
 
 Recorder::Recorder(const Experiment& experiment, bool resume)
@@ -109,6 +115,9 @@ Checkpoint Recorder::load() const {
     refuse(fmt::format("it has done {} rounds, and run.rounds is {}: ask for more, or start a new run with --output",
                        checkpoint->round, experiment_.job.run.rounds));
   const Differences other = differences(experiment_, *checkpoint);
+  if (other.keys.size() == 1 && other.keys.front().ends_with(".file_digest"))
+    refuse(fmt::format("the file of {} has changed since: bring back the one it was started with",
+                       other.keys.front().substr(0, other.keys.front().rfind('.'))));
   if (!other.keys.empty())
     refuse(fmt::format("this job is another one in {}: set what its job.toml says, or start a new run with --output",
                        fmt::join(other.keys, ", ")));
@@ -125,7 +134,7 @@ Checkpoint Recorder::load() const {
   return std::move(*checkpoint);
 }
 
-void Recorder::begin() {
+void Recorder::begin(const Partition& partition) {
   if (!lock_) {
     fs::create_directories(directory_);
     lock_ = std::make_unique<DirectoryLock>(directory_);
@@ -135,23 +144,26 @@ void Recorder::begin() {
   if (!rounds_.empty()) {
     saved_round_ = rounds_.back().round;
     set_aside_checkpoints(directory_ / "checkpoints", saved_round_ + 1);
+    prune_client_states(directory_ / "checkpoints", true);
   }
   // First: a directory whose metrics are empty is known to be a run's that did not come far.
   metrics_ = std::make_unique<MetricsWriter>(directory_, history_);
   fs::create_directories(directory_ / "checkpoints");
   write_whole_file(directory_ / "job.toml", experiment_.resolved_job);
+  write_whole_file(directory_ / "partition.json",
+                   statistics_json(partition_statistics(partition, *experiment_.dataset)));
 }
 
-void Recorder::finish_round(RoundMetrics metrics, const at::Tensor& global, const Stopwatch& stopwatch, bool is_last) {
+void Recorder::finish_round(RoundMetrics metrics, const ServerState& state, const Stopwatch& stopwatch, bool is_last) {
   const Job& job = experiment_.job;
-  metrics.digest = digest(global);
+  metrics.digest = digest(state.global);
   // After round 0 too: a run that is ended before its first round does not have to start again.
   if (metrics.round == 0 || is_last || (job.checkpoint.every != 0 && metrics.round % job.checkpoint.every == 0)) {
     const Stopwatch checkpoint_stopwatch;
     metrics.seconds.total = stopwatch.seconds();
     std::vector<std::string> history = history_;
     history.push_back(to_json_line(metrics));
-    save(metrics, std::move(history), global);
+    save(metrics, std::move(history), state);
     // A directory with metrics but without a checkpoint could be neither started in nor resumed.
     if (is_last || metrics.round == 0) wait_until_saved();
     metrics.seconds.checkpoint = checkpoint_stopwatch.seconds();
@@ -163,29 +175,30 @@ void Recorder::finish_round(RoundMetrics metrics, const at::Tensor& global, cons
   rounds_.push_back(std::move(metrics));
 }
 
-void Recorder::give_up(const at::Tensor& global) {
-  if (!rounds_.empty() && saved_round_ != rounds_.back().round) save(rounds_.back(), history_, global);
+void Recorder::give_up(const ServerState& state) {
+  if (!rounds_.empty() && saved_round_ != rounds_.back().round) save(rounds_.back(), history_, state);
   wait_until_saved();
 }
 
-void Recorder::save(const RoundMetrics& metrics, std::vector<std::string> history, const at::Tensor& global) {
+void Recorder::save(const RoundMetrics& metrics, std::vector<std::string> history, const ServerState& state) {
   wait_until_saved();
   Checkpoint checkpoint{.round = metrics.round,
                         .digest = metrics.digest,
                         .layout = experiment_.model->layout(),
-                        .parameters = global.clone(),
-                        .strategy_state = experiment_.strategy->state(),
+                        .parameters = state.global.clone(),
+                        .strategy_state = state.strategy,
                         .job = experiment_.resolved_job,
                         .dataset_digest = experiment_.dataset->digest(),
                         .model_digest = experiment_.model->digest(),
                         .history = std::move(history),
                         .versions = experiment_.versions};
-  for (NamedTensor& state : checkpoint.strategy_state) state.tensor = state.tensor.clone();
+  for (NamedTensor& one : checkpoint.strategy_state) one.tensor = one.tensor.clone();
   saved_round_ = metrics.round;
   saving_ = std::async(std::launch::async, [checkpoint = std::move(checkpoint), directory = directory_ / "checkpoints",
                                             keep = experiment_.job.checkpoint] {
     save_checkpoint(checkpoint_path(directory, checkpoint.round), checkpoint);
     prune_checkpoints(directory, keep.keep, keep.keep_every);
+    prune_client_states(directory, false);
   });
 }
 

@@ -12,9 +12,9 @@
 
 namespace fedmpi {
 
-// A run's directory: job.toml, metrics, checkpoints, and a line a round on the terminal. Checkpoints are written by a
-// thread beside the next round; one that fails is an Error of the next call that saves, or of the last. open() refuses
-// a directory that another run holds or that cannot be used, and
+// A run's directory: job.toml, partition.json, metrics, checkpoints, and a line a round on the terminal. Checkpoints
+// are written by a thread beside the next round; one that fails is an Error of the next call that saves, or of the
+// last. open() refuses a directory that another run holds or that cannot be used, and
 // - for a new run, one that holds a run already, unless that was ended before its round 0 was done;
 // - to resume, one without a good checkpoint, or whose newest was made by another job (naming the keys that differ),
 //   another dataset or another model, or is past the job's last round. Other versions of libraries and plugins are
@@ -25,14 +25,14 @@ class Recorder final : public RunRecord {
   ~Recorder() override;
 
   RunStart open() override;
-  void begin() override;
-  void finish_round(RoundMetrics metrics, const at::Tensor& global, const Stopwatch& stopwatch, bool is_last) override;
-  void give_up(const at::Tensor& global) override;
+  void begin(const Partition& partition) override;
+  void finish_round(RoundMetrics metrics, const ServerState& state, const Stopwatch& stopwatch, bool is_last) override;
+  void give_up(const ServerState& state) override;
   std::string summary() const override { return rounds_table(rounds_); }
 
  private:
   Checkpoint load() const;
-  void save(const RoundMetrics& metrics, std::vector<std::string> history, const at::Tensor& global);
+  void save(const RoundMetrics& metrics, std::vector<std::string> history, const ServerState& state);
   void wait_until_saved();
 
   const Experiment& experiment_;

@@ -111,11 +111,11 @@ std::vector<std::int64_t> Verification::left_out(int round) const {
   return clients;
 }
 
-void Verification::finish_round(RoundMetrics metrics, const at::Tensor& global, const Stopwatch& stopwatch, bool) {
-  const std::string mine = digest(global), &recorded = recorded_.at(metrics.round).digest;
+void Verification::finish_round(RoundMetrics metrics, const ServerState& state, const Stopwatch& stopwatch, bool) {
+  const std::string mine = digest(state.global), &recorded = recorded_.at(metrics.round).digest;
   if (mine != recorded)
     refuse(metrics.round, fmt::format("gives the digest {:.12}, but {:.12} is recorded", mine, recorded));
-  if (metrics.round == target_.round && !same_state(experiment_.strategy->state(), target_.strategy_state))
+  if (metrics.round == target_.round && !same_state(state.strategy, target_.strategy_state))
     refuse(metrics.round, "gives the recorded parameters, but another state of the strategy");
   log(LogLevel::info, fmt::format("round {}/{}, digest {:.12}, as recorded, {:.1f} s", metrics.round, last_round_, mine,
                                   stopwatch.seconds()));

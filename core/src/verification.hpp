@@ -18,10 +18,10 @@ class Verification final : public RunRecord {
   Verification(const Experiment& experiment, const std::filesystem::path& checkpoint, int num_rounds, bool from_start);
 
   RunStart open() override;  // FileError when the checkpoint cannot be read or its layout is not the model's
-  void begin() override {}
+  void begin(const Partition&) override {}
   std::vector<std::int64_t> left_out(int round) const override;
-  void finish_round(RoundMetrics metrics, const at::Tensor& global, const Stopwatch& stopwatch, bool is_last) override;
-  void give_up(const at::Tensor&) override {}
+  void finish_round(RoundMetrics metrics, const ServerState& state, const Stopwatch& stopwatch, bool is_last) override;
+  void give_up(const ServerState&) override {}
   std::string summary() const override;
 
  private:

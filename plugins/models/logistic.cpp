@@ -12,6 +12,7 @@ namespace {
 
 using fedmpi::Batch;
 using fedmpi::BatchResult;
+using fedmpi::TensorKind;
 
 // Multinomial logistic regression on dense features: softmax(x W^T + b) with the mean cross-entropy.
 class Logistic final : public fedmpi::Model {
@@ -19,10 +20,11 @@ class Logistic final : public fedmpi::Model {
   explicit Logistic(const fedmpi::Options& options)
       : num_features_{options.get<std::int64_t>("num_features")},
         num_labels_{options.get<std::int64_t>("num_labels")},
-        layout_{{{.name = "weight", .shape = {num_labels_, num_features_}}, {.name = "bias", .shape = {num_labels_}}}} {
-  }
+        layout_{{{.name = "weight", .shape = {num_labels_, num_features_}, .kind = TensorKind::head},
+                 {.name = "bias", .shape = {num_labels_}, .kind = TensorKind::head}}} {}
 
   const fedmpi::Layout& layout() const override { return layout_; }
+  void set_layout(fedmpi::Layout layout) override { layout_ = std::move(layout); }
   std::int64_t num_labels() const override { return num_labels_; }
 
   void check(const Batch& batch) const override { flat_features(batch); }
@@ -34,8 +36,8 @@ class Logistic final : public fedmpi::Model {
   void bind(at::Tensor values, at::Tensor gradients, fedmpi::Precision) override {
     weight_ = layout_.view(values, 0);
     bias_ = layout_.view(values, 1);
-    weight_gradient_ = layout_.view(gradients, 0);
-    bias_gradient_ = layout_.view(gradients, 1);
+    weight_gradient_ = layout_.gradient_view(gradients, 0);
+    bias_gradient_ = layout_.gradient_view(gradients, 1);
   }
 
   BatchResult fit(const Batch& batch, fedmpi::RandomKey) override {
@@ -84,12 +86,14 @@ class Logistic final : public fedmpi::Model {
 
   void add_gradient(const at::Tensor& gradient, const at::Tensor& features) {
     const float *change = gradient.const_data_ptr<float>(), *in = features.const_data_ptr<float>();
-    float *weight = weight_gradient_.data_ptr<float>(), *bias = bias_gradient_.data_ptr<float>();
+    // Where they are frozen there are none.
+    float* weight = weight_gradient_.defined() ? weight_gradient_.data_ptr<float>() : nullptr;
+    float* bias = bias_gradient_.defined() ? bias_gradient_.data_ptr<float>() : nullptr;
     for (std::int64_t row = 0; row < features.size(0); ++row)
       for (std::int64_t label = 0; label < num_labels_; ++label) {
         const float factor = change[row * num_labels_ + label];
-        bias[label] += factor;
-        for (std::int64_t i = 0; i < num_features_; ++i)
+        if (bias != nullptr) bias[label] += factor;
+        for (std::int64_t i = 0; weight != nullptr && i < num_features_; ++i)
           weight[label * num_features_ + i] += factor * in[row * num_features_ + i];
       }
   }

@@ -13,8 +13,8 @@ class FedAvg final : public fedmpi::Strategy {
  public:
   explicit FedAvg(const fedmpi::Options&) {}
 
-  void aggregate(at::Tensor global, const at::Tensor& mean_update, std::span<const fedmpi::FitRecord>, int) override {
-    global.add_(mean_update);
+  void aggregate(at::Tensor global, at::Tensor, const at::Tensor& mean_updates, const fedmpi::FitRound&) override {
+    global.add_(mean_updates[0]);
   }
 };
 

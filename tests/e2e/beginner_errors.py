@@ -49,6 +49,13 @@ def edit(old, new, text=JOB):
     return text.replace(old, new)
 
 
+def with_data(line):
+    """JOB with that as line 17, in [data]."""
+    return edit('"synthetic"', f'"synthetic"\n{line}')
+
+
+INDEXED = with_data('partition = { name = "indices", file = "parts.json" }')
+
 # (name, job text, arguments after `fedmpi`, fragments of the sentence, what is prepared beforehand)
 CASES = [
     ("no_such_job", JOB, ["run", "jbo.toml"], ["jbo.toml"], None),
@@ -94,12 +101,37 @@ CASES = [
      ["runs/made_up cannot be resumed", "training.learning_rate"], "run"),
     ("resumed_with_other_data", JOB, ["run", "job.toml", "--resume", "--set", "data.train_examples=300"],
      ["runs/made_up cannot be resumed", "data.train_examples"], "run"),
+    ("resumed_with_another_partition", JOB, ["run", "job.toml", "--resume", "--set", "data.partition=linear"],
+     ["runs/made_up cannot be resumed", "data.partition.name"], "run"),
+    ("resumed_with_changed_indices", INDEXED, ["run", "job.toml", "--resume"],
+     ["runs/made_up cannot be resumed", "the file of data.partition has changed"], "changed_indices"),
     ("resumed_with_fewer_rounds", JOB, ["run", "job.toml", "--resume"],
      ["runs/made_up cannot be resumed", "it has done 2 rounds, and run.rounds is 1"], "two_rounds"),
     ("resumed_with_a_changed_model", TEXT_JOB, ["run", "job.toml", "--resume"],
      ["runs/made_up cannot be resumed", "the model's configuration has changed"], "changed_model"),
     ("resumed_with_changed_shards", TEXT_JOB, ["run", "job.toml", "--resume"],
      ["runs/made_up cannot be resumed", "the dataset's content has changed"], "changed_shards"),
+    ("misspelt_partition", with_data('partition = "dirichle"'), ["run", "job.toml"],
+     ["job.toml:17:1: 'partition' in [data] must be one of", 'did you mean "dirichlet"?'], None),
+    ("partition_without_its_key", with_data('partition = "dirichlet"'), ["run", "job.toml"],
+     ["job.toml:17:1: [data.partition] needs 'alpha'"], None),
+    ("key_of_another_partition", with_data('partition = { name = "iid", alpha = 0.5 }'), ["run", "job.toml"],
+     ["job.toml:17:29: [data.partition] has no key 'alpha'", 'it belongs to the rule "dirichlet"'], None),
+    ("draws_that_never_fit", with_data('partition = { name = "dirichlet", alpha = 1e-4 }'), ["run", "job.toml"],
+     ["job.toml:17:15: none of 11 draws", "raise 'alpha' in [data.partition]"], None),
+    ("no_natural_ids", with_data('partition = "natural_id"'), ["run", "job.toml"],
+     ["job.toml:17:1: ", "'synthetic' has no natural ids"], None),
+    ("number_of_natural_ids", with_data('partition = "natural_id"\nnum_keys = 6'), ["run", "job.toml"],
+     ["job.toml:17:1: ", "6 natural ids", "set federation.clients = 6, not 4"], None),
+    ("no_file_of_indices", INDEXED, ["run", "job.toml"], ["job.toml:17:33: ", "parts.json is not there"], None),
+    ("index_that_is_not_there", INDEXED, ["run", "job.toml", "--set", "data.train_examples=3"],
+     ["parts.json: the train examples of client 3: 3 is outside 0..2"], "indices"),
+    ("trace_with_too_few_clients", JOB,
+     ["run", "job.toml", "--set", 'federation.sampling={ name = "trace", file = "trace.json" }', "--set", "run.rounds=2"],
+     ["trace.json: has 1 client in round 2, but federation.min_fit_clients is 2"], "trace"),
+    ("fixed_client_that_is_not_there", JOB,
+     ["run", "job.toml", "--set", 'federation.sampling={ name = "fixed", clients = [4] }'],
+     ["'clients' in [federation.sampling] has 4, but the clients are 0 to 3"], None),
     ("no_verb", JOB, [], ["--help"], None),
     ("unknown_verb", JOB, ["rum", "job.toml"], ["rum"], None),
     ("unknown_dataset", JOB, ["prepare", "imbd"], ["no verb of 'prepare' 'imbd'", "did you mean 'imdb'?"], None),
@@ -133,6 +165,13 @@ def write_shards(tools, directory, words):
 def prepare(tools, what, directory):
     if what == "run":
         tools.must(["run", "job.toml"], directory)
+    if what in ("indices", "changed_indices"):
+        (directory / "parts.json").write_text('{"train": [[0], [1], [2], [3]]}', encoding="utf-8")
+    if what == "changed_indices":
+        tools.must(["run", "job.toml"], directory)
+        (directory / "parts.json").write_text('{"train": [[0], [1], [2], [4]]}', encoding="utf-8")
+    if what == "trace":
+        (directory / "trace.json").write_text('{"rounds": [[0, 1], [2]]}', encoding="utf-8")
     if what == "two_rounds":
         tools.must(["run", "job.toml", "--set", "run.rounds=2"], directory)
     if what in ("model", "no_test_shard", "two_vocabularies", "changed_model", "changed_shards"):

@@ -88,6 +88,22 @@ def damaged_checkpoints(program):
     assert left == ["round_0003.h5", "round_0003.h5.old", "round_0004.h5", "round_0004.h5.old"], left
 
 
+def partition_is_written(program):
+    text = program.fresh("--set", "data.partition.name=dirichlet", "--set", "data.partition.alpha=0.5")
+    assert 'partition "dirichlet":' in text and "4 clients have 2000 of 2000 train examples" in text, text
+    clients = json.loads((program.run_directory / "partition.json").read_text(encoding="utf-8"))["clients"]
+    assert [client["client"] for client in clients] == [0, 1, 2, 3]
+    assert sum(client["train_examples"] for client in clients) == 2000
+    assert sum(client["test_examples"] for client in clients) == 500
+    for client in clients:
+        assert sum(client["labels"].values()) == client["train_examples"] == client["tokens"], client
+    program.run("--resume", "--set", "data.partition={ name = 'dirichlet', alpha = [0.5] }")
+    text = program.run("--resume", "--set", "data.partition={ name = 'dirichlet', alpha = 0.6 }", expected=2)
+    assert "another one in data.partition.alpha:" in text, text
+    assert "partition \"" not in program.fresh(), "that all have the same is not worth a table"
+    assert (program.run_directory / "partition.json").exists()
+
+
 def more_rounds(program):
     program.fresh("--set", "run.rounds=9")
     expected = program.digests()
@@ -172,7 +188,7 @@ def main():
     directory.mkdir(parents=True)
     (directory / "job.toml").write_text(JOB, encoding="utf-8")
     program = Program(str(pathlib.Path(args.fedmpi).resolve()), directory)
-    for check in (lost_metrics_come_back, ended_before_round_0, damaged_checkpoints, more_rounds, full_disk,
+    for check in (lost_metrics_come_back, ended_before_round_0, damaged_checkpoints, partition_is_written, more_rounds, full_disk,
                   two_runs_at_once, unusable_places, out_of_time, a_second_interrupt):
         check(program)
         print(f"{check.__name__}: as it should be", flush=True)

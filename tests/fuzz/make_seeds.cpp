@@ -91,6 +91,16 @@ void make_text_seeds(const std::filesystem::path& directory) {
                                    .append("run.rounds=5")
                                    .append(1, '\0')
                                    .append("data.partition={ name = \"iid\" }"));
+  write(directory / "job/rules", std::string(job)
+                                     .append(1, '\0')
+                                     .append("data.partition={ name = \"dirichlet\", alpha = [0.5, 1] }")
+                                     .append(1, '\0')
+                                     .append("data.partition.self_balancing=true")
+                                     .append(1, '\0')
+                                     .append("federation.sampling=weighted"));
+  write(directory / "rule_file/indices", R"({"train": [[0, 5], [3], [1, 2]], "test": [[4], [], [7]]})");
+  write(directory / "rule_file/rounds", R"({"rounds": [[0, 2], [1, 0], [2, 1]]})");
+  write(directory / "rule_file/clients", R"({"clients": [[[1, 1], [3, 9]], [[2, 3]], [[1, 2]]]})");
   write(directory / "records/metrics", metrics);
   write(directory / "records/layout", layout);
   write(directory / "records/equal_names", equal_names);

@@ -64,8 +64,8 @@ TEST(Federation, ARoundOfFedAvgIsTheWeightedMeanOfTheClientsUpdates) {
   at::Tensor sum = at::zeros({before.numel()}, at::kDouble);
   for (std::int64_t client = 0; client < 5; ++client) {
     const auto& examples = partition.train[static_cast<std::size_t>(client)];
-    trainer.fit(client, examples, 1, before, [](std::int64_t) {});
-    sum += trainer.update().to(at::kDouble) * static_cast<double>(examples.size());
+    trainer.fit({.client = client, .round = 1, .examples = examples, .global = before}, [](std::int64_t) {});
+    sum += trainer.updates()[0].to(at::kDouble) * static_cast<double>(examples.size());
   }
   const at::Tensor by_hand = before.to(at::kDouble) + sum / 203.0;
   EXPECT_GT((after - before).abs().max().item<float>(), 1e-2);

@@ -12,7 +12,7 @@ class Idle final : public fedmpi::Strategy {
     if (options.get<bool>("throw")) throw std::runtime_error("the constructor did not like it");
     if (options.get<bool>("refuse")) throw fedmpi::UserError("asked to refuse");
   }
-  void aggregate(at::Tensor, const at::Tensor&, std::span<const fedmpi::FitRecord>, int) override {}
+  void aggregate(at::Tensor, at::Tensor, const at::Tensor&, const fedmpi::FitRound&) override {}
 };
 
 constexpr std::array idle_options{

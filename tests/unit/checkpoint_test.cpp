@@ -20,9 +20,12 @@ namespace {
 Checkpoint small_checkpoint(int round = 3) {
   Checkpoint checkpoint;
   checkpoint.round = round;
-  checkpoint.layout = Layout({{"head.weight", {2, 3}, TensorRole::frozen},
-                              {"norm.weight", {3}, TensorRole::local},
-                              {"body.weight", {4, 5}, TensorRole::shared, 0.001}});
+  checkpoint.layout =
+      Layout({{.name = "head.weight", .shape = {2, 3}, .role = TensorRole::frozen, .kind = TensorKind::head},
+              {.name = "norm.weight", .shape = {3}, .role = TensorRole::local, .kind = TensorKind::normalization},
+              {.name = "norm.mean", .shape = {3}, .role = TensorRole::local_statistic},
+              {.name = "body.mean", .shape = {2}, .role = TensorRole::statistic},
+              {.name = "body.weight", .shape = {4, 5}, .learning_rate = 0.001}});
   checkpoint.parameters = at::arange(checkpoint.layout.size(), at::kFloat) / 7;
   checkpoint.digest = digest(checkpoint.parameters);
   checkpoint.strategy_state = {{"z_last", at::arange(5, at::kDouble)}, {"a_first", at::tensor({42}, at::kLong)}};
@@ -51,11 +54,14 @@ void expect_equal(const Checkpoint& a, const Checkpoint& b) {
   }
   ASSERT_EQ(a.layout.num_tensors(), b.layout.num_tensors());
   for (std::size_t i = 0; i < a.layout.num_tensors(); ++i) {
-    EXPECT_EQ(a.layout.spec(i).name, b.layout.spec(i).name);
-    EXPECT_EQ(a.layout.spec(i).shape, b.layout.spec(i).shape);
-    EXPECT_EQ(a.layout.spec(i).role, b.layout.spec(i).role);
-    EXPECT_EQ(a.layout.spec(i).learning_rate, b.layout.spec(i).learning_rate);
-    EXPECT_EQ(a.layout.offset(i), b.layout.offset(i));
+    const std::size_t in_a = a.layout.order()[i], in_b = b.layout.order()[i];
+    const TensorSpec &mine = a.layout.spec(in_a), &theirs = b.layout.spec(in_b);
+    EXPECT_EQ(mine.name, theirs.name);
+    EXPECT_EQ(mine.shape, theirs.shape);
+    EXPECT_EQ(mine.role, theirs.role);
+    EXPECT_EQ(mine.kind, theirs.kind);
+    EXPECT_EQ(mine.learning_rate, theirs.learning_rate);
+    EXPECT_EQ(a.layout.offset(in_a), b.layout.offset(in_b));
   }
 }
 
@@ -158,6 +164,15 @@ TEST(Checkpoint, HostileContentIsAnErrorThatSaysWhy) {
       {{{"strategy_state", many + "]"}}, "larger than the file"},
       {{{"strategy_state", "[]"}, {"layout", R"([{"name":"w","shape":[-1],"role":"shared","offset":0}])"}},
        "does not fit in the parameters"},
+      // As it was written before there were statistics and kinds.
+      {{{"strategy_state", "[]"},
+        {"layout", R"([{"name":"w","shape":[0],"role":"shared","offset":0,"learning_rate":0.5},)"
+                   R"({"name":"f","shape":[0],"role":"frozen","offset":0}])"}},
+       "no error"},
+      {{{"strategy_state", "[]"}, {"layout", R"([{"name":"w","shape":[0],"role":"buffer","offset":0}])"}},
+       "the role buffer is not known"},
+      {{{"strategy_state", "[]"}, {"layout", R"([{"name":"w","shape":[0],"role":"shared","offset":0,"kind":"x"}])"}},
+       "the kind x is not known"},
       {{{"strategy_state", "[]"}, {"layout", std::string(500'000, '[') + std::string(500'000, ']')}},
        "is not a checkpoint"},
   };

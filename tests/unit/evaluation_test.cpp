@@ -24,7 +24,7 @@ class FiveTexts final : public Dataset {
 
 TEST(Blocks, AreSortedByLengthThenIndex) {
   std::vector<EvaluationBlock> blocks;
-  append_blocks(blocks, FiveTexts(), {0, 1, 2, 3, 4}, 2, true);
+  append_blocks(blocks, FiveTexts(), {0, 1, 2, 3, 4}, 2, -1);
   ASSERT_EQ(blocks.size(), 3U);
   EXPECT_EQ(blocks[0].examples, (std::vector<std::int64_t>{1, 3}));
   EXPECT_EQ(blocks[1].examples, (std::vector<std::int64_t>{4, 0}));
@@ -33,7 +33,7 @@ TEST(Blocks, AreSortedByLengthThenIndex) {
 }
 
 TEST(Combine, WeightsByExamplesAndKeepsCentralApart) {
-  const std::vector<EvaluationBlock> blocks{{false, {}, 0}, {false, {}, 0}, {true, {}, 0}};
+  const std::vector<EvaluationBlock> blocks{{0, {}, 0}, {4, {}, 0}, {-1, {}, 0}};
   const Scores scores = combine(blocks, {{2, {8.0, 4, 1}}, {1, {3.0, 2, 2}}, {0, {0.5, 1, 0}}});
   ASSERT_TRUE(scores.federated && scores.central);
   EXPECT_DOUBLE_EQ(scores.federated->loss, 3.5 / 3);

@@ -16,8 +16,8 @@ namespace {
 TEST(FixedPointSum, MeanOfHandComputedNumbers) {
   FixedPointSum sum(3);
   sum.clear(2);
-  sum.add(at::tensor({1.0F, -2.0F, 0.5F}), 1.0);
-  sum.add(at::tensor({4.0F, 1.0F, 0.25F}), 3.0);
+  sum.add(std::vector{at::tensor({1.0F, -2.0F, 0.5F})}, 1.0);
+  sum.add(std::vector{at::tensor({4.0F, 1.0F, 0.25F})}, 3.0);
   const at::Tensor mean = sum.mean(4.0);
   EXPECT_EQ(mean[0].item<float>(), 3.25F);
   EXPECT_EQ(mean[1].item<float>(), 0.25F);
@@ -35,24 +35,24 @@ TEST(FixedPointSum, OrderAndGroupingDoNotMatter) {
   }
   FixedPointSum forward(size), backward(size), part(size);
   for (FixedPointSum* sum : {&forward, &backward, &part}) sum->clear(clients);
-  for (int k = 0; k < clients; ++k) forward.add(updates[static_cast<std::size_t>(k)], k + 0.7);
-  for (int k = clients - 1; k >= 25; --k) backward.add(updates[static_cast<std::size_t>(k)], k + 0.7);
-  for (int k = 0; k < 25; ++k) part.add(updates[static_cast<std::size_t>(k)], k + 0.7);
+  for (int k = 0; k < clients; ++k) forward.add(std::vector{updates[static_cast<std::size_t>(k)]}, k + 0.7);
+  for (int k = clients - 1; k >= 25; --k) backward.add(std::vector{updates[static_cast<std::size_t>(k)]}, k + 0.7);
+  for (int k = 0; k < 25; ++k) part.add(std::vector{updates[static_cast<std::size_t>(k)]}, k + 0.7);
   EXPECT_TRUE(at::equal(forward.sum(), backward.sum() + part.sum()));
 }
 
 TEST(FixedPointSum, RefusesWhatDoesNotFitAndKeepsTheSum) {
   FixedPointSum sum(2);
   sum.clear(4);
-  sum.add(at::tensor({1.0F, 1.0F}), 1.0);
+  sum.add(std::vector{at::tensor({1.0F, 1.0F})}, 1.0);
   const at::Tensor before = sum.sum().clone();
-  EXPECT_THROW(sum.add(at::tensor({0.0F, std::numeric_limits<float>::quiet_NaN()}), 1.0), Error);
-  EXPECT_THROW(sum.add(at::tensor({std::numeric_limits<float>::infinity(), 0.0F}), 1.0), Error);
-  EXPECT_THROW(sum.add(at::tensor({0x1.0p28F, 0.0F}), 1.01), Error);
+  EXPECT_THROW(sum.add(std::vector{at::tensor({0.0F, std::numeric_limits<float>::quiet_NaN()})}, 1.0), Error);
+  EXPECT_THROW(sum.add(std::vector{at::tensor({std::numeric_limits<float>::infinity(), 0.0F})}, 1.0), Error);
+  EXPECT_THROW(sum.add(std::vector{at::tensor({0x1.0p28F, 0.0F})}, 1.01), Error);
   EXPECT_TRUE(at::equal(before, sum.sum()));
   // Four contributions at the bound must not overflow.
   sum.clear(4);
-  for (int k = 0; k < 4; ++k) sum.add(at::tensor({0x1.0p28F, -0x1.0p28F}), 1.0);
+  for (int k = 0; k < 4; ++k) sum.add(std::vector{at::tensor({0x1.0p28F, -0x1.0p28F})}, 1.0);
   EXPECT_EQ(sum.mean(4.0)[0].item<float>(), 0x1.0p28F);
   EXPECT_EQ(sum.mean(4.0)[1].item<float>(), -0x1.0p28F);
 }

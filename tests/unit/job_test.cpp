@@ -55,8 +55,9 @@ TEST(Job, HasTheDocumentedDefaults) {
                                                 .min_evaluate_clients = 2,
                                                 .on_client_failure = FailurePolicy::abort,
                                                 .round_deadline_seconds = 0.0,
-                                                .frozen_rank_seconds = 60.0}));
-  EXPECT_EQ(job.data, (DataSettings{.partition = "iid"}));
+                                                .frozen_rank_seconds = 60.0,
+                                                .sampling = {.name = "uniform"}}));
+  EXPECT_EQ(job.data, (DataSettings{.partition = {.name = "iid"}}));
   EXPECT_EQ(job.training, (TrainingSettings{.local_epochs = 1,
                                             .batch_size = 32,
                                             .optimizer = OptimizerKind::adamw,
@@ -95,11 +96,109 @@ TEST(Job, OverridesAreTomlOrABareWord) {
   EXPECT_EQ(job.run.rounds, 6);
 }
 
-TEST(Job, PartitionIsAWordATableOrASection) {
-  EXPECT_EQ(parse(smallest + "partition = \"iid\"\n").data.partition, "iid");
-  EXPECT_EQ(parse(smallest + "partition = { name = \"iid\" }\n").data.partition, "iid");
-  EXPECT_EQ(parse(smallest + "[data.partition]\nname = \"iid\"\n").data.partition, "iid");
-  EXPECT_EQ(parse(smallest, {"data.partition={ name = \"iid\" }"}).data.partition, "iid");
+TEST(Job, ARuleIsAWordATableOrASection) {
+  EXPECT_EQ(parse(smallest + "partition = \"linear\"\n").data.partition.name, "linear");
+  EXPECT_EQ(parse(smallest + "partition = { name = \"linear\" }\n").data.partition.name, "linear");
+  EXPECT_EQ(parse(smallest + "[data.partition]\nname = \"linear\"\n").data.partition.name, "linear");
+  EXPECT_EQ(parse(smallest, {"data.partition={ name = \"linear\" }"}).data.partition.name, "linear");
+  EXPECT_EQ(parse(smallest, {"data.partition=linear"}).data.partition.name, "linear");
+  EXPECT_EQ(parse(smallest, {"federation.sampling=poisson"}).federation.sampling.name, "poisson");
+}
+
+TEST(Job, ARulesOptionsAreCheckedAndFilledIn) {
+  const RuleChoice rule = parse(smallest + "partition = { name = \"dirichlet\", alpha = 1 }\n").data.partition;
+  EXPECT_EQ(rule.options.get<std::vector<double>>("alpha"), std::vector<double>{1.0});
+  EXPECT_EQ(rule.options.get<std::int64_t>("min_partition_size"), 10);
+  EXPECT_FALSE(rule.options.get<bool>("self_balancing"));
+  EXPECT_EQ(rule.where.at("alpha"), "a.toml:9:35");
+  EXPECT_EQ(rule.where.at("name"), "a.toml:9:15");
+  const RuleChoice list =
+      parse(smallest + "partition = { name = \"dirichlet\", alpha = [1, 2.5, 3, 4] }\n").data.partition;
+  EXPECT_EQ(list.options.get<std::vector<double>>("alpha"), (std::vector<double>{1.0, 2.5, 3.0, 4.0}));
+}
+
+TEST(Job, OverridesReachIntoARule) {
+  const std::string with_table = smallest + "partition = { name = \"dirichlet\", alpha = 1, self_balancing = true }\n";
+  const RuleChoice one = parse(with_table, {"data.partition.alpha=0.1"}).data.partition;
+  EXPECT_EQ(one.options.get<std::vector<double>>("alpha"), std::vector<double>{0.1});
+  EXPECT_TRUE(one.options.get<bool>("self_balancing"));
+  EXPECT_EQ(one.where.at("alpha"), "--set");
+  const RuleChoice other = parse(smallest, {"data.partition.name=dirichlet", "data.partition.alpha=2"}).data.partition;
+  EXPECT_EQ(other.options.get<std::vector<double>>("alpha"), std::vector<double>{2.0});
+  const RuleChoice added =
+      parse(smallest, {"data.partition=sizes", "data.partition.partition_sizes=[1, 2, 3, 4]"}).data.partition;
+  EXPECT_EQ(added.options.get<std::vector<std::int64_t>>("partition_sizes").size(), 4U);
+  // A whole rule takes the place of the other: nothing is left of its keys.
+  EXPECT_EQ(parse(with_table, {"data.partition=linear"}).data.partition.options, Options{});
+  EXPECT_EQ(error_of(with_table, {"data.partition.name=linear"}),
+            "a.toml:9:35: [data.partition] has no key 'alpha'; it belongs to the rule \"dirichlet\" or "
+            "\"inner_dirichlet\"");
+  EXPECT_EQ(error_of(with_table, {"data.partition.alpha=x"}),
+            "--set: 'alpha' in [data.partition] must be a list of numbers, not the string \"x\"");
+  EXPECT_EQ(error_of(smallest, {"data.partition.alpha=1"}).substr(0, 75),
+            "--set: [data.partition] needs 'name': one of iid, sizes, linear, square, ex");
+}
+
+// The names that the key's row allows are those of the rules, and every rule's table is sound.
+TEST(Job, RulesAreInTheTables) {
+  for (const JobRules& rules : job_rules()) {
+    std::string names;
+    for (const JobRule& rule : rules.rules) {
+      if (!names.empty()) names += "|";
+      names += rule.name;
+      EXPECT_STRNE(rule.help, "");
+      try {
+        Options{rule.keys, {}, rule.name};
+      } catch (const ConfigError&) {  // it has a key that must be given
+      }
+    }
+    const OptionSpec* row = nullptr;
+    for (const JobSection& section : job_sections())
+      for (const OptionSpec& spec : section.keys)
+        if (section.name == std::string_view{rules.section} && spec.name == std::string_view{rules.key}) row = &spec;
+    ASSERT_NE(row, nullptr);
+    EXPECT_EQ(row->choices, names);
+  }
+}
+
+TEST(Job, EveryRuleSurvivesBeingWrittenOut) {
+  for (const char* partition :
+       {"\"iid\"", "\"exponential\"", "\"natural_id\"", "{ name = \"sizes\", partition_sizes = [3, 4] }",
+        "{ name = \"dirichlet\", alpha = [0.1, 2, 3, 4], min_partition_size = 3, self_balancing = true }",
+        "{ name = \"inner_dirichlet\", alpha = 0.5, partition_sizes = 100 }",
+        "{ name = \"pathological\", num_classes_per_partition = 2, class_assignment_mode = \"deterministic\" }",
+        "{ name = \"shards\", shard_size = 7 }", "{ name = \"shards\", num_shards_per_partition = 2 }",
+        "{ name = \"grouped_natural_id\", group_size = 3, mode = \"drop-reminder\", sort_unique_ids = true }",
+        "{ name = \"indices\", file = \"a \\\"b\\\".json\" }"}) {
+    for (const char* sampling : {"\"uniform\"", "\"poisson\"", "{ name = \"fixed\", clients = [3, 1] }",
+                                 "{ name = \"trace\", file = \"t.json\", file_digest = \"ab\" }"}) {
+      const Job job = parse(smallest + "path = \"x\"\npartition = " + partition + "\n",
+                            {std::string{"federation.sampling="} + sampling, "model.path=x"});
+      const std::string text = resolved(job);
+      const Job again = parse(text);
+      EXPECT_EQ(again.data, job.data) << text;
+      EXPECT_EQ(again.federation, job.federation) << text;
+      EXPECT_EQ(resolved(again), text);
+    }
+  }
+}
+
+TEST(Job, FixedClientsMustBeThere) {
+  const auto error = [](const std::string& clients, std::vector<std::string> more = {}) {
+    more.push_back("federation.sampling={ name = \"fixed\", clients = " + clients + " }");
+    return error_of(smallest, more);
+  };
+  EXPECT_EQ(error("[]"), "--set: 'clients' in [federation.sampling] is empty, so that nobody would train");
+  EXPECT_EQ(error("[0, 4]"), "--set: 'clients' in [federation.sampling] has 4, but the clients are 0 to 3");
+  EXPECT_EQ(error("[0, 3, 0]"), "--set: 'clients' in [federation.sampling] has 0 twice");
+  EXPECT_EQ(error("[-1]"),
+            "--set: 'clients' in [federation.sampling] holds an element that must be between 0 and 2147483647, not -1");
+  EXPECT_EQ(error("[0, 1]", {"federation.fraction_fit=0.5"}),
+            "--set: 'fraction_fit' in [federation] means nothing beside the sampling \"fixed\", which takes its list: "
+            "leave it out");
+  EXPECT_EQ(error("[0, 1]", {"federation.min_fit_clients=3"}),
+            "--set: 'min_fit_clients' in [federation] is 3, more than the 2 clients there are to choose from");
+  EXPECT_EQ(parse(smallest, {"federation.sampling={ name = \"fixed\", clients = 2 }"}).federation.min_fit_clients, 1);
 }
 
 TEST(Job, ResolvedTomlGivesTheSameJob) {
@@ -117,6 +216,7 @@ fraction_evaluate = 0.7
 min_fit_clients = 3
 min_evaluate_clients = 4
 on_client_failure = "drop"
+sampling = "weighted"
 [strategy]
 name = "fedprox"
 proximal_mu = 1
@@ -129,6 +229,7 @@ name = "d"
 train_examples_per_client = 11
 test_examples_per_client = 12
 weights = [1, 2.5]
+partition = { name = "dirichlet", alpha = 0.3 }
 [training]
 local_epochs = 2
 batch_size = 8
@@ -165,9 +266,14 @@ within_round_seconds = 900.0
   EXPECT_EQ(plugin_options(again.strategy, strategy_table, "strategy", again).get<double>("proximal_mu"), 1.0);
   EXPECT_EQ(resolved(again), text);
   for (const JobSection& section : job_sections()) {
-    EXPECT_NE(text.find("[" + std::string{section.name} + "]\n"), std::string::npos);
+    const std::string name = section.name;
+    EXPECT_NE(text.find("[" + name + "]\n"), std::string::npos);
     for (const OptionSpec& spec : section.keys) {
-      EXPECT_NE(text.find("\n" + std::string{spec.name} + " = "), std::string::npos) << spec.name;
+      const bool is_rule = spec.name == std::string_view{"partition"} || spec.name == std::string_view{"sampling"};
+      std::string line = is_rule ? "\n[" : "\n";
+      if (is_rule) line += name + ".";
+      line.append(spec.name).append(is_rule ? "]\nname = " : " = ");
+      EXPECT_NE(text.find(line), std::string::npos) << spec.name;
     }
   }
 }
@@ -232,9 +338,31 @@ INSTANTIATE_TEST_SUITE_P(
         BadJob{"[training]\nbeta1 = 1\n", "a.toml:10:1: 'beta1' in [training] must be less than 1"},
         BadJob{"[evaluation]\nfederated = 1\n",
                "a.toml:10:1: 'federated' in [evaluation] must be true or false, not the integer 1"},
-        BadJob{"partition = \"dirichlet\"\n", "a.toml:9:1: 'partition' in [data] must be \"iid\", not \"dirichlet\""},
+        BadJob{
+            "partition = \"dirichle\"\n",
+            "a.toml:9:1: 'partition' in [data] must be one of \"iid\", \"sizes\", \"linear\", \"square\", "
+            "\"exponential\", "
+            "\"dirichlet\", \"inner_dirichlet\", \"pathological\", \"shards\", \"natural_id\", \"grouped_natural_id\", "
+            "\"indices\", not \"dirichle\"; did you mean \"dirichlet\"?"},
+        BadJob{"partition = { name = \"dirichle\", alpha = 1 }\n", "a.toml:9:15: 'partition' in [data] must be one of"},
+        BadJob{"partition = \"dirichlet\"\n",
+               "a.toml:9:1: [data.partition] needs 'alpha': the smaller, the less alike"},
+        BadJob{"partition = { name = \"dirichlet\", alhpa = 1 }\n",
+               "a.toml:9:35: [data.partition] has no key 'alhpa'; did you mean 'alpha'?"},
+        BadJob{"partition = { name = \"dirichlet\", alpha = 0 }\n",
+               "a.toml:9:35: 'alpha' in [data.partition] holds an element that must be at least 1e-09, not 0"},
+        BadJob{"partition = { name = \"dirichlet\", alpha = [[1]] }\n",
+               "a.toml:9:35: 'alpha' in [data.partition] is a list of mixed or unknown things"},
         BadJob{"partition = { name = \"iid\", alpha = 1 }\n",
-               "a.toml:9:29: [data.partition] has no key 'alpha'; its keys are name"},
+               "a.toml:9:29: [data.partition] has no key 'alpha'; it belongs to the rule \"dirichlet\" or \"inner_"},
+        BadJob{"partition = { name = \"iid\", seed = 1 }\n",
+               "a.toml:9:29: [data.partition] has no key 'seed'; it belongs to [run]"},
+        BadJob{"partition = { name = \"iid\", qqq = 1 }\n",
+               "a.toml:9:29: [data.partition] has no key 'qqq'; its keys are name"},
+        BadJob{"partition = { nam = \"iid\" }\n",
+               "a.toml:9:15: [data.partition] has no key 'nam'; did you mean 'name'?"},
+        BadJob{"[data.partition]\nalpha = 1\n", "a.toml:9:7: [data.partition] needs 'name': one of iid, sizes, "},
+        BadJob{"partition = 3\n", "a.toml:9:1: 'partition' in [data] must be a string, not the integer 3"},
         BadJob{"partition = {}\n", "a.toml:9:1: [data.partition] needs 'name'"},
         BadJob{"[training]\nbatch_size = \n", "a.toml:10:14: "},
         BadJob{"[training]\nbatch_size = 3\nbatch_size = 4\n", "a.toml:11:"}, BadJob{"x = \"\xff\"\n", "a.toml:9:"}));
@@ -255,9 +383,9 @@ TEST(Job, SaysWhatIsMissing) {
 
 TEST(Job, KeysMustFitEachOther) {
   EXPECT_EQ(error_of(smallest, {"federation.min_fit_clients=5"}),
-            "--set: 'min_fit_clients' in [federation] is 5, more than the 4 clients there are");
+            "--set: 'min_fit_clients' in [federation] is 5, more than the 4 clients there are to choose from");
   EXPECT_EQ(error_of(smallest, {"federation.min_evaluate_clients=5"}),
-            "--set: 'min_evaluate_clients' in [federation] is 5, more than the 4 clients there are");
+            "--set: 'min_evaluate_clients' in [federation] is 5, more than the 4 clients there are to choose from");
   EXPECT_EQ(error_of(smallest, {"federation.fraction_fit=1.5"}),
             "--set: 'fraction_fit' in [federation] must be between 0 and 1, not 1.5");
   EXPECT_NE(error_of(smallest, {"federation.fraction_evaluate=0"}).find("set federated = false"), std::string::npos);
@@ -281,8 +409,8 @@ TEST(Job, OverridesGiveTheSameErrors) {
             "--set: 'rounds' in [run] must be an integer, not the string \"3\nthreads=9\"");
   EXPECT_EQ(error_of(smallest, {"run.output=\xff"}),
             "--set: the value of run.output is neither a TOML value nor a bare word");
-  EXPECT_EQ(error_of(smallest, {"data.partition.alpha=1"}),
-            "--set: 'data.partition.alpha=1' is not of the form section.key=value");
+  EXPECT_EQ(error_of(smallest, {"data.path.alpha=1"}),
+            "--set: 'data.path.alpha=1' is not of the form section.key=value");
 }
 
 TEST(Job, AConfigErrorCarriesPlaceAndKey) {

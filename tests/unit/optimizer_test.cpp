@@ -40,6 +40,22 @@ TEST(AdamW, TwoStepsByHand) {
   EXPECT_NEAR(values[0].item<float>(), (2.0 * factor - 0.1) * factor - 0.1, 1e-5);
 }
 
+// Not even by weight decay.
+TEST(Optimizer, StatisticsStayAsTheyAre) {
+  const Layout layout({{.name = "mean", .shape = {16}, .role = TensorRole::statistic},
+                       {.name = "weight", .shape = {16}},
+                       {.name = "own", .shape = {16}, .role = TensorRole::local}});
+  for (const OptimizerKind kind : {OptimizerKind::sgd, OptimizerKind::adamw}) {
+    const TrainingSettings settings{
+        .optimizer = kind, .learning_rate = 0.1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.5};
+    at::Tensor values = at::full({48}, 2.0F), gradients = at::ones({48});
+    make_optimizer(settings, layout, values, gradients)->step(1.0);
+    EXPECT_TRUE(layout.view(values, 0).equal(at::full({16}, 2.0F)));
+    EXPECT_LT(layout.view(values, 1).max().item<float>(), 1.95F);
+    EXPECT_LT(layout.view(values, 2).max().item<float>(), 1.95F);
+  }
+}
+
 TEST(ScheduleFactor, WarmsUpAndFalls) {
   TrainingSettings settings{.schedule = LearningRateSchedule::linear, .warmup_fraction = 0.2};
   EXPECT_DOUBLE_EQ(schedule_factor(settings, 0.1), 0.5);

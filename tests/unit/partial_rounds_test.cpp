@@ -43,7 +43,7 @@ struct Rank {
   explicit Rank(const fs::path& directory, const std::vector<std::string>& settings = {})
       : experiment{make(directory, settings)},
         partition{make_partition(experiment.job, *experiment.dataset)},
-        host{experiment, partition},
+        host{experiment, partition, nothing},
         kept{experiment},
         global{at::arange(experiment.model->layout().size(), at::kFloat).sin()} {
     fs::create_directories(directory / "checkpoints");
@@ -58,7 +58,7 @@ struct Rank {
     host.begin_round(round, 5);
     kept.begin_round(round, global);
   }
-  void fit(const std::vector<std::int64_t>& clients) { host.fit(clients, global, ignore); }
+  void fit(const std::vector<std::int64_t>& clients) { host.fit(clients, global, at::empty({0, 0}), ignore); }
   void restore() { kept.restore(host, std::vector<std::int64_t>{0, 1, 2, 3, 4}); }
   std::vector<std::int64_t> clients() const {
     std::vector<std::int64_t> found;
@@ -69,6 +69,7 @@ struct Rank {
 
   Experiment experiment;
   Partition partition;
+  ClientStates nothing{{}, {}, 0, 0};
   Host host;
   PartialRounds kept;
   at::Tensor global;

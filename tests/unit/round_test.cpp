@@ -41,6 +41,15 @@ Experiment make_experiment(const std::vector<std::string>& settings = {}) {
 
 void ignore(std::int64_t) {}
 
+const ClientStates& nothing_kept() {
+  static const ClientStates states({}, {}, 0, 0);
+  return states;
+}
+
+at::Tensor no_vectors() {
+  return at::empty({0, 0}, at::kFloat);
+}
+
 TEST(Partition, IidPartsDifferByAtMostOneAndCoverEverything) {
   const Experiment experiment = make_experiment();
   const Partition partition = make_partition(experiment.job, *experiment.dataset);
@@ -67,11 +76,11 @@ TEST(Round, FedAvgIsTheExampleWeightedMeanComputedByHand) {
   Experiment experiment = make_experiment();
   const Partition partition = make_partition(experiment.job, *experiment.dataset);
   const at::Tensor global = at::arange(experiment.model->layout().size(), at::kFloat).sin().mul(0.1);
-  Host host(experiment, partition);
+  Host host(experiment, partition, nothing_kept());
   const std::vector<std::int64_t> clients{0, 1, 2, 3};
   host.begin_round(1, 4);
-  host.fit(std::span(clients).first(3), global, ignore);
-  host.fit(std::span(clients).last(1), global, ignore);
+  host.fit(std::span(clients).first(3), global, no_vectors(), ignore);
+  host.fit(std::span(clients).last(1), global, no_vectors(), ignore);
   const FitOutcome& outcome = host.outcome();
   ASSERT_EQ(outcome.records.size(), 4U);
   ASSERT_TRUE(outcome.failures.empty());
@@ -81,15 +90,16 @@ TEST(Round, FedAvgIsTheExampleWeightedMeanComputedByHand) {
   ClientTrainer trainer(experiment.job, *experiment.model, *experiment.dataset, *experiment.strategy);
   for (const std::int64_t client : clients) {
     const auto& own = partition.train[static_cast<std::size_t>(client)];
-    trainer.fit(client, own, 1, global, ignore);
-    by_hand += trainer.update().to(at::kDouble) * static_cast<double>(own.size());
+    trainer.fit({.client = client, .round = 1, .examples = own, .global = global}, ignore);
+    by_hand += trainer.updates()[0].to(at::kDouble) * static_cast<double>(own.size());
     examples += static_cast<double>(own.size());
   }
   EXPECT_EQ(examples, 203.0);
   by_hand = global.to(at::kDouble) + by_hand / examples;
 
   at::Tensor averaged = global.clone();
-  experiment.strategy->aggregate(averaged, host.sum().mean(203.0), outcome.records, 1);
+  experiment.strategy->aggregate(averaged, no_vectors(), host.sum().mean(203.0).unsqueeze(0),
+                                 {.round = 1, .num_clients = 4, .records = outcome.records});
   EXPECT_GT((averaged - global).abs().max().item<float>(), 1e-2);
   EXPECT_LT((averaged.to(at::kDouble) - by_hand).abs().max().item<double>(), 1e-7);
 }
@@ -100,31 +110,31 @@ TEST(Round, AFitDependsOnNeitherOrderNorThreadsNorWhoCameBefore) {
   const at::Tensor global = at::zeros({experiment.model->layout().size()});
   ClientTrainer trainer(experiment.job, *experiment.model, *experiment.dataset, *experiment.strategy);
   at::set_num_threads(1);
-  trainer.fit(2, partition.train[2], 5, global, ignore);
-  const at::Tensor alone = trainer.update().clone();
+  trainer.fit({.client = 2, .round = 5, .examples = partition.train[2], .global = global}, ignore);
+  const at::Tensor alone = trainer.updates()[0].clone();
   at::set_num_threads(2);
-  trainer.fit(1, partition.train[1], 5, global, ignore);
-  trainer.fit(2, partition.train[2], 5, global, ignore);
-  EXPECT_TRUE(at::equal(alone, trainer.update()));
-  trainer.fit(2, partition.train[2], 6, global, ignore);
-  EXPECT_FALSE(at::equal(alone, trainer.update()));
+  trainer.fit({.client = 1, .round = 5, .examples = partition.train[1], .global = global}, ignore);
+  trainer.fit({.client = 2, .round = 5, .examples = partition.train[2], .global = global}, ignore);
+  EXPECT_TRUE(at::equal(alone, trainer.updates()[0]));
+  trainer.fit({.client = 2, .round = 6, .examples = partition.train[2], .global = global}, ignore);
+  EXPECT_FALSE(at::equal(alone, trainer.updates()[0]));
 }
 
 TEST(Round, AFailingClientLeavesNoTrace) {
   Experiment experiment = make_experiment();
   const Partition partition = make_partition(experiment.job, *experiment.dataset);
   const at::Tensor global = at::zeros({experiment.model->layout().size()});
-  Host host(experiment, partition);
+  Host host(experiment, partition, nothing_kept());
   host.begin_round(1, 2);
-  host.fit(std::vector<std::int64_t>{0}, global, ignore);
+  host.fit(std::vector<std::int64_t>{0}, global, no_vectors(), ignore);
   const at::Tensor only_first = host.sum().sum().clone();
 
   Experiment broken = make_experiment();
   Partition with_gap = partition;
   with_gap.train[1] = {9999};  // no such example
-  Host other(broken, with_gap);
+  Host other(broken, with_gap, nothing_kept());
   other.begin_round(1, 2);
-  other.fit(std::vector<std::int64_t>{1, 0}, global, ignore);
+  other.fit(std::vector<std::int64_t>{1, 0}, global, no_vectors(), ignore);
   const FitOutcome& outcome = other.outcome();
   ASSERT_EQ(outcome.failures.size(), 1U);
   EXPECT_EQ(outcome.failures[0].client, 1);
@@ -134,10 +144,10 @@ TEST(Round, AFailingClientLeavesNoTrace) {
 TEST(Round, AnExplodingLossIsAFailure) {
   Experiment experiment = make_experiment({"training.learning_rate=1e38", "training.local_epochs=3"});
   const Partition partition = make_partition(experiment.job, *experiment.dataset);
-  Host host(experiment, partition);
+  Host host(experiment, partition, nothing_kept());
   const at::Tensor global = at::zeros({experiment.model->layout().size()});
   host.begin_round(1, 1);
-  host.fit(std::vector<std::int64_t>{0}, global, ignore);
+  host.fit(std::vector<std::int64_t>{0}, global, no_vectors(), ignore);
   const FitOutcome& outcome = host.outcome();
   ASSERT_EQ(outcome.failures.size(), 1U);
   EXPECT_NE(outcome.failures[0].message.find("the loss is not finite"), std::string::npos);

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <string>
 
 #include <ATen/ATen.h>
@@ -14,12 +15,14 @@
 namespace fedmpi {
 namespace {
 
+using Roles = std::function<TensorRole(const TensorSpec&)>;
+
 // A model with its buffers.
 struct Bound {
   Bound(const std::filesystem::path& path, const std::string& pooling, Precision precision,
-        std::map<std::string, OptionValue> more = {})
+        std::map<std::string, OptionValue> more = {}, const Roles& roles = own_role)
       : model(Options(transformer_options, with(std::move(more), path, pooling), "test")),
-        values(at::zeros({model.layout().size()})),
+        values(at::zeros({with_roles(roles).size()})),
         gradients(at::zeros({model.layout().trainable_size()})) {
     model.initialize(values, random_key(5, Purpose::initialise));
     model.bind(values, gradients, precision);
@@ -28,6 +31,11 @@ struct Bound {
                                                  const std::filesystem::path& path, const std::string& pooling) {
     more.insert({{"path", path.string()}, {"pooling", pooling}});
     return more;
+  }
+  static TensorRole own_role(const TensorSpec& spec) { return spec.role; }
+  const Layout& with_roles(const Roles& roles) {
+    model.set_layout(model.layout().with_roles(roles));
+    return model.layout();
   }
   double loss(const Batch& batch) {
     model.values_changed();
@@ -217,6 +225,71 @@ TEST_P(TransformerOf, FrozenLayersDoNotChangeTheOthersGradients) {
     }
     EXPECT_LT(trainable_size, 2200);  // a head alone
   }
+}
+
+TEST_P(TransformerOf, RolesDoNotChangeTheGradients) {
+  const auto directory = make_directory(GetParam().type);
+  const Batch batch = make_batch({40, 3, 70, 12});
+  const auto trained_where = [](const auto& condition) {
+    return [=](const TensorSpec& spec) { return condition(spec) ? TensorRole::shared : TensorRole::frozen; };
+  };
+  const std::vector<Roles> choices{
+      [](const TensorSpec& s) { return s.kind == TensorKind::normalization ? TensorRole::local : s.role; },
+      [](const TensorSpec& s) { return s.kind == TensorKind::head ? TensorRole::local : s.role; },
+      [](const TensorSpec& s) { return s.name == "classifier.weight" ? TensorRole::frozen : s.role; },
+      trained_where([](const TensorSpec& s) { return s.kind == TensorKind::head; }),
+      trained_where([](const TensorSpec& s) { return s.kind == TensorKind::normalization; }),
+      trained_where([](const TensorSpec& s) { return s.name.ends_with(".bias"); }),
+      trained_where([](const TensorSpec& s) { return s.name.find("layer.0.") != std::string::npos; }),
+      trained_where([](const TensorSpec& s) { return s.name.ends_with("position_embeddings.weight"); }),
+  };
+  for (const Precision precision : {Precision::float32, Precision::bf16}) {
+    Bound whole(directory->path(), GetParam().pooling, precision);
+    const double loss = whole.loss(batch);
+    for (std::size_t choice = 0; choice < choices.size(); ++choice) {
+      SCOPED_TRACE(choice);
+      Bound part(directory->path(), GetParam().pooling, precision, {}, choices[choice]);
+      const Layout &all = whole.model.layout(), &layout = part.model.layout();
+      EXPECT_EQ(part.loss(batch), loss);
+      std::size_t num_trained = 0;
+      for (std::size_t i = 0; i < layout.num_tensors(); ++i) {
+        EXPECT_TRUE(layout.view(part.values, i).equal(all.view(whole.values, i))) << layout.spec(i).name;
+        if (!layout.has_gradient(i)) continue;
+        ++num_trained;
+        EXPECT_TRUE(layout.view(part.gradients, i).equal(all.view(whole.gradients, i))) << layout.spec(i).name;
+      }
+      EXPECT_GT(num_trained, 0U);
+      EXPECT_EQ(part.model.evaluate(batch).loss_sum, whole.model.evaluate(batch).loss_sum);
+    }
+  }
+}
+
+TEST(Transformer, QueryKeyAndValueHaveOneRole) {
+  const auto directory = make_directory("bert");
+  const Roles values_frozen = [](const TensorSpec& spec) {
+    return spec.name.ends_with("self.value.weight") ? TensorRole::frozen : spec.role;
+  };
+  EXPECT_THROW(Bound(directory->path(), "head", Precision::float32, {}, values_frozen), UserError);
+}
+
+// But for the first fit: the engine changes no frozen tensor once it has begun to train.
+TEST_P(TransformerOf, ChangedValuesAreSeen) {
+  const auto directory = make_directory(GetParam().type);
+  const Batch batch = make_batch({40, 3});
+  Bound bound(directory->path(), GetParam().pooling, Precision::bf16, {{"train_layers", std::int64_t{1}}});
+  const Layout& layout = bound.model.layout();
+  const auto change = [&](bool trained) {
+    for (std::size_t i = 0; i < layout.num_tensors(); ++i)
+      if (layout.has_gradient(i) == trained && layout.spec(i).shape.size() == 2) layout.view(bound.values, i).mul_(1.1);
+    bound.model.values_changed();
+  };
+  const double before = bound.model.evaluate(batch).loss_sum;
+  change(false);
+  const double after = bound.model.evaluate(batch).loss_sum;
+  EXPECT_NE(after, before);
+  bound.loss(batch);
+  change(true);
+  EXPECT_NE(bound.model.evaluate(batch).loss_sum, after);
 }
 
 TEST(Transformer, RefusesToTrainMoreLayersThanThereAre) {

@@ -38,6 +38,7 @@ FEDMPI_API Checkpoint load_checkpoint(const std::filesystem::path& path);
 // DIR/round_0003.h5 and the like, oldest first.
 FEDMPI_API std::filesystem::path checkpoint_path(const std::filesystem::path& directory, int round);
 FEDMPI_API std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& directory);
+FEDMPI_API std::vector<int> checkpoint_rounds(const std::filesystem::path& directory);  // of those, ascending
 
 // The newest checkpoint that can be read; a damaged one is logged and the one before is tried. Nothing when the
 // directory holds none; FileError when all are damaged.

@@ -43,8 +43,9 @@ class FEDMPI_API MpiSession {
 struct RankLost {};
 
 // Collectives over all ranks of the job, on its own duplicate of MPI_COMM_WORLD. Main thread only. Every rank
-// must call every function in the same order: only federation.cpp and protocol.cpp do. Tensors are 1-D, contiguous, on
-// the CPU; dtype and length must be the same on all ranks. Errors: Error naming the MPI call, and RankLost.
+// must call every function in the same order: only federation.cpp, protocol.cpp and aggregation.cpp do. Tensors are
+// 1-D, contiguous, on the CPU; dtype and length must be the same on all ranks. Errors: Error naming the MPI call, and
+// RankLost.
 class FEDMPI_API Communicator {
  public:
   explicit Communicator(MpiSession& session);  // watches for frozen ranks, at first with 60 s
@@ -62,9 +63,15 @@ class FEDMPI_API Communicator {
   // After so many seconds a stopped rank on a node with others is ended; 0: never.
   void set_frozen_rank_seconds(double seconds) { session_.end_frozen({}, seconds); }
 
-  void broadcast(at::Tensor buffer);                              // from the server
-  void broadcast(std::string& text);                              // from the server
-  void reduce_sum(at::Tensor buffer);                             // int64; the sum on the server, elsewhere unchanged
+  void broadcast(at::Tensor buffer);   // from the server
+  void broadcast(std::string& text);   // from the server
+  void reduce_sum(at::Tensor buffer);  // int64; the sum on the server, elsewhere unchanged
+  // float32, no NaN among them: `counts[r]` elements go to rank r, one after another; [i] from rank i are received.
+  void exchange(const at::Tensor& send, std::span<const int> send_counts, at::Tensor receive,
+                std::span<const int> receive_counts);
+  // float32: every rank's `own` to the server, into parts[rank], of the right length there; elsewhere parts is not
+  // used.
+  void gather(const at::Tensor& own, std::span<at::Tensor> parts);
   std::vector<std::string> all_gather(const std::string& bytes);  // one a rank, in rank order
 
   // Between two collectives, hosts tell the server how far they are, and any rank may ask all to give up their work. A

@@ -35,6 +35,10 @@ class FEDMPI_API Dataset {
   // How much work an example is (its tokens; 1 for dense data): what schedules and batches are balanced by.
   virtual std::span<const std::int64_t> lengths(Split split) const = 0;  // [size], each >= 1
 
+  // Whose each example is (the number of a user, of a hospital): what "natural_id" partitions go by. [size], or empty
+  // when the dataset does not say. Default: empty.
+  virtual std::span<const std::int64_t> keys(Split split) const;
+
   virtual Batch batch(Split split, std::span<const std::int64_t> examples) const = 0;
 
   // Hash of the content in hexadecimal: equal on all ranks, recorded in checkpoints.

@@ -25,6 +25,16 @@ struct RunSettings {
   bool operator==(const RunSettings&) const = default;
 };
 
+// One of the rules that the core knows by name (job_rules), and what the job gives it, checked against its table.
+struct RuleChoice {
+  std::string name = {};
+  std::string table = {};  // "data.partition"
+  Options options = {};
+  std::map<std::string, std::string> where = {};  // key -> "file:line:column" or "--set"; "name" is always there
+  std::string file_text = {};                     // of options' "file", once load_rule_files was called
+  bool operator==(const RuleChoice& other) const { return name == other.name && options == other.options; }
+};
+
 enum class FailurePolicy { abort, drop };
 
 struct FederationSettings {
@@ -36,13 +46,14 @@ struct FederationSettings {
   FailurePolicy on_client_failure = FailurePolicy::abort;
   double round_deadline_seconds = 0.0;  // for the fits of a round; 0: none
   double frozen_rank_seconds = 0.0;     // 0: never ended
+  RuleChoice sampling = {};
   bool operator==(const FederationSettings&) const = default;
 };
 
 struct DataSettings {
   std::int64_t train_examples_per_client = 0;  // 0: all of the partition
   std::int64_t test_examples_per_client = 0;
-  std::string partition;  // "iid"
+  RuleChoice partition = {};
   bool operator==(const DataSettings&) const = default;
 };
 
@@ -128,5 +139,19 @@ struct JobSection {
   std::span<const OptionSpec> keys;
 };
 FEDMPI_API std::span<const JobSection> job_sections();
+
+// Keys whose value is the name of a rule, or a table of a name and the rule's own keys: `partition = "iid"`,
+// `partition = { name = "dirichlet", alpha = 0.5 }`.
+struct JobRule {
+  const char* name;
+  const char* help;  // one line
+  std::span<const OptionSpec> keys;
+};
+struct JobRules {
+  const char* section;
+  const char* key;
+  std::span<const JobRule> rules;
+};
+FEDMPI_API std::span<const JobRules> job_rules();
 
 }  // namespace fedmpi

@@ -23,14 +23,20 @@ struct BatchResult {
 };
 
 // Interface of a model plugin. The model is its flat buffer: the engine owns the values and gradients, the model
-// keeps views. One instance a rank, used from the main thread; it may use at::parallel_for inside, and its
-// results must not depend on the number of threads, nor on what was computed before.
+// keeps views, found by the layout's indices: where a tensor lies changes with its role. One instance a rank, used from
+// the main thread; it may use at::parallel_for inside, and its results must not depend on the number of threads, nor on
+// what was computed before.
 class FEDMPI_API Model {
  public:
   static constexpr const char* plugin_kind = "model";
   virtual ~Model();
 
   virtual const Layout& layout() const = 0;
+
+  // Takes layout().with_roles(...) for its own, where the run wants other tensors shared, local or frozen than the
+  // model proposes. Called at most once, before anything below but num_labels. UserError for roles that it cannot have.
+  virtual void set_layout(Layout layout) = 0;
+
   virtual std::int64_t num_labels() const = 0;
 
   // Throws UserError when it cannot take such examples: features instead of text, more tokens than it has positions,
@@ -45,15 +51,16 @@ class FEDMPI_API Model {
   // gradients [layout().trainable_size()]. Both outlive the model's use.
   virtual void bind(at::Tensor values, at::Tensor gradients, Precision precision) = 0;
 
-  // The engine changed the values (a broadcast, an optimizer step): drop whatever was derived from them.
+  // The engine changed the values (a broadcast, an optimizer step): drop whatever was derived from them. Frozen tensors
+  // do not change any more once the model was fitted.
   virtual void values_changed();
 
   // One training step's forward and backward. Adds the gradient of the *mean* loss over the batch to the
-  // gradients, which the engine has zeroed. Dropout is a function of `key`.
+  // gradients, which the engine has zeroed, and changes the values of statistics. Dropout is a function of `key`.
   virtual BatchResult fit(const Batch& batch, RandomKey key) = 0;
 
-  // Forward only, no dropout. An example's result must not depend on the other examples of the batch by more
-  // than rounding.
+  // Forward only, no dropout; changes nothing. An example's result must not depend on the other examples of the batch
+  // by more than rounding.
   virtual BatchResult evaluate(const Batch& batch) = 0;
 
   // Hash of what else than its options and its layout makes the model (a configuration file), "" when nothing does:

@@ -57,6 +57,7 @@ class FEDMPI_API Options {
   }
 
   const std::map<std::string, OptionValue>& values() const { return values_; }
+  bool operator==(const Options&) const = default;
 
  private:
   const OptionValue& find(std::string_view name) const;

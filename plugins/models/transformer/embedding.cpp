@@ -23,9 +23,9 @@ void Embedding<T>::forward(const PackedTokens& batch, const float* values, const
       const std::int64_t first = batch.offsets[static_cast<std::size_t>(sequence)];
       const std::int64_t last = batch.offsets[static_cast<std::size_t>(sequence) + 1];
       for (std::int64_t row = first; row < last; ++row) {
-        const float* word = values + offsets_.words + batch.tokens[static_cast<std::size_t>(row)] * width;
-        const float* position = values + offsets_.positions + (row - first) * width;
-        const float* type = offsets_.token_types < 0 ? nullptr : values + offsets_.token_types;
+        const float* word = places_.words.in(values) + batch.tokens[static_cast<std::size_t>(row)] * width;
+        const float* position = places_.positions.in(values) + (row - first) * width;
+        const float* type = places_.token_types.exists() ? places_.token_types.in(values) : nullptr;
         for (std::int64_t i = 0; i < width; ++i) {
           sums[row * width + i] = word[i] + (type == nullptr ? 0.0F : type[i]) + position[i];
         }
@@ -41,8 +41,8 @@ void Embedding<T>::forward(const PackedTokens& batch, const float* values, const
                                {},
                                dropout,
                                sums + first * width,
-                               values + offsets_.norm_weight,
-                               values + offsets_.norm_bias,
+                               places_.norm_weight.in(values),
+                               places_.norm_bias.in(values),
                                static_cast<float>(config_.epsilon),
                                mean + first,
                                inverse + first,
@@ -68,22 +68,22 @@ void Embedding<T>::backward(const PackedTokens& batch, const float* values, cons
                                 sums_.data() + first * width,
                                 mean_.data() + first,
                                 inverse_deviation_.data() + first,
-                                values + offsets_.norm_weight,
+                                places_.norm_weight.in(values),
                                 nullptr,
                                 sums,
                                 sums + width,
                                 nullptr});
   });
-  add_partial_sums(partial, num_blocks(rows), 2 * width, width, gradients + offsets_.norm_weight);
-  add_partial_sums(partial + width, num_blocks(rows), 2 * width, width, gradients + offsets_.norm_bias);
-  add_word_gradients(batch, gradient, gradients);
-  add_position_gradients(batch, gradient, gradients);
-  if (offsets_.token_types >= 0) add_token_type_gradient(batch, gradient, gradients);
+  add_partial_sums(partial, num_blocks(rows), 2 * width, width, places_.norm_weight.gradient(gradients));
+  add_partial_sums(partial + width, num_blocks(rows), 2 * width, width, places_.norm_bias.gradient(gradients));
+  if (float* sums = places_.words.gradient(gradients)) add_word_gradients(batch, gradient, sums);
+  if (float* sums = places_.positions.gradient(gradients)) add_position_gradients(batch, gradient, sums);
+  if (float* sums = places_.token_types.gradient(gradients)) add_token_type_gradient(batch, gradient, sums);
 }
 
 // Each word's rows are added by one thread in the order of the rows.
 template <class T>
-void Embedding<T>::add_word_gradients(const PackedTokens& batch, const float* gradient, float* gradients) {
+void Embedding<T>::add_word_gradients(const PackedTokens& batch, const float* gradient, float* sums) {
   const std::int64_t width = config_.width;
   order_.clear();
   for (std::size_t row = 0; row < batch.tokens.size(); ++row) {
@@ -101,14 +101,14 @@ void Embedding<T>::add_word_gradients(const PackedTokens& batch, const float* gr
            ++i) {
         const std::uint64_t entry = order_[static_cast<std::size_t>(i)];
         const auto id = static_cast<std::int64_t>(entry >> 32U), row = static_cast<std::int64_t>(entry & 0xffffffffU);
-        add_row(gradient + row * width, width, gradients + offsets_.words + id * width);
+        add_row(gradient + row * width, width, sums + id * width);
       }
     }
   });
 }
 
 template <class T>
-void Embedding<T>::add_position_gradients(const PackedTokens& batch, const float* gradient, float* gradients) const {
+void Embedding<T>::add_position_gradients(const PackedTokens& batch, const float* gradient, float* sums) const {
   const std::int64_t width = config_.width;
   std::int64_t longest = 0;
   for (std::size_t s = 0; s + 1 < batch.offsets.size(); ++s) {
@@ -119,20 +119,20 @@ void Embedding<T>::add_position_gradients(const PackedTokens& batch, const float
       for (std::size_t s = 0; s + 1 < batch.offsets.size(); ++s) {
         const std::int64_t row = batch.offsets[s] + position;
         if (row >= batch.offsets[s + 1]) continue;
-        add_row(gradient + row * width, width, gradients + offsets_.positions + position * width);
+        add_row(gradient + row * width, width, sums + position * width);
       }
     }
   });
 }
 
 template <class T>
-void Embedding<T>::add_token_type_gradient(const PackedTokens& batch, const float* gradient, float* gradients) {
+void Embedding<T>::add_token_type_gradient(const PackedTokens& batch, const float* gradient, float* sums) {
   const std::int64_t rows = batch.num_tokens(), width = config_.width;
   float* partial = partial_.reserve(num_blocks(rows) * width);
   for_each_block(rows, [&](std::int64_t block, std::int64_t first, std::int64_t count) {
     kernels<float>().column_sums(count, width, gradient + first * width, width, partial + block * width);
   });
-  add_partial_sums(partial, num_blocks(rows), width, width, gradients + offsets_.token_types);
+  add_partial_sums(partial, num_blocks(rows), width, width, sums);
 }
 
 template class Embedding<float>;

@@ -23,7 +23,7 @@ struct PackedTokens {
 template <class T>
 class Embedding {
  public:
-  Embedding(const TransformerConfig& config, const NetworkOffsets& offsets) : config_{config}, offsets_{offsets} {}
+  Embedding(const TransformerConfig& config, const NetworkPlaces& places) : config_{config}, places_{places} {}
 
   // out and out_product [tokens, width]. The backward needs what this kept.
   void forward(const PackedTokens& batch, const float* values, const Dropout& dropout, float* out, T* out_product);
@@ -33,12 +33,13 @@ class Embedding {
                 const T* more_gradient, float* gradients);
 
  private:
-  void add_word_gradients(const PackedTokens& batch, const float* gradient, float* gradients);
-  void add_position_gradients(const PackedTokens& batch, const float* gradient, float* gradients) const;
-  void add_token_type_gradient(const PackedTokens& batch, const float* gradient, float* gradients);
+  // Each adds to `sums`, of the whole table.
+  void add_word_gradients(const PackedTokens& batch, const float* gradient, float* sums);
+  void add_position_gradients(const PackedTokens& batch, const float* gradient, float* sums) const;
+  void add_token_type_gradient(const PackedTokens& batch, const float* gradient, float* sums);
 
   const TransformerConfig& config_;
-  const NetworkOffsets& offsets_;
+  const NetworkPlaces& places_;
   Buffer<float> sums_, mean_, inverse_deviation_, partial_;
   std::vector<std::uint64_t> order_;  // (token id, row)
   std::vector<std::int64_t> starts_;  // of each token id in order_

@@ -19,11 +19,11 @@ void gather(std::span<const std::int64_t> numbers, const T* in, std::int64_t wid
 }  // namespace
 
 template <class T>
-void EncoderLayer<T>::project(const Batch& batch, const T* weights, LayerMemory<T>& memory,
+void EncoderLayer<T>::project(const Batch& batch, const LayerWeights<T>& weights, LayerMemory<T>& memory,
                               LayerScratch<T>& scratch) const {
   const std::int64_t w = config_.width, tokens = batch.num_tokens(), rows = num_rows(batch);
   T* qkv = memory.qkv.reserve(tokens * 3 * w);
-  const T* weight = weights + offsets_.qkv_weight;
+  const T* weight = weights.qkv;
   if (!first_tokens_only_) {
     scratch.products.multiply(memory.input.data(), tokens, weight, 3 * w, w, qkv);
     return;
@@ -40,7 +40,7 @@ AttentionInput<T> EncoderLayer<T>::attention_input(const Batch& batch, const flo
                                                    const T* qkv) const {
   const std::int64_t w = config_.width;
   const T* keys = first_tokens_only_ ? qkv + num_rows(batch) * w : qkv + w;
-  const float* bias = values + offsets_.qkv_bias;
+  const float* bias = places_.qkv_bias.in(values);
   return {qkv,
           keys,
           keys + w,
@@ -57,8 +57,8 @@ AttentionInput<T> EncoderLayer<T>::attention_input(const Batch& batch, const flo
 }
 
 template <class T>
-void EncoderLayer<T>::norm(std::int64_t rows, const float* values, const T* branch, std::int64_t bias,
-                           const Dropout& dropout, float* residual, std::int64_t weight, std::int64_t offset,
+void EncoderLayer<T>::norm(std::int64_t rows, const float* values, const T* branch, const Place& bias,
+                           const Dropout& dropout, float* residual, const Place& weight, const Place& offset,
                            float* mean, float* inverse, float* out, T* out_product) const {
   const std::int64_t w = config_.width;
   for_each_block(rows, [&](std::int64_t, std::int64_t first, std::int64_t count) {
@@ -66,12 +66,12 @@ void EncoderLayer<T>::norm(std::int64_t rows, const float* values, const T* bran
                                count,
                                w,
                                branch + first * w,
-                               values + bias,
+                               bias.in(values),
                                dropout,
                                {},
                                residual + first * w,
-                               values + weight,
-                               values + offset,
+                               weight.in(values),
+                               offset.in(values),
                                static_cast<float>(config_.epsilon),
                                mean + first,
                                inverse + first,
@@ -81,38 +81,39 @@ void EncoderLayer<T>::norm(std::int64_t rows, const float* values, const T* bran
 }
 
 template <class T>
-void EncoderLayer<T>::forward(const Batch& batch, const float* values, const T* weights, const LayerDropout& dropout,
-                              LayerMemory<T>& memory, LayerScratch<T>& scratch, float* out, T* out_product) {
+void EncoderLayer<T>::forward(const Batch& batch, const float* values, const LayerWeights<T>& weights,
+                              const LayerDropout& dropout, LayerMemory<T>& memory, LayerScratch<T>& scratch, float* out,
+                              T* out_product) {
   const std::int64_t w = config_.width, inner_width = config_.inner_width, rows = num_rows(batch);
   project(batch, weights, memory, scratch);
   T* context = memory.context.reserve(rows * w);
   scratch.attention.forward(attention_input(batch, values, dropout.attention, memory.qkv.data()), context,
                             memory.log_sums.reserve(rows * config_.num_heads));
   T* branch = scratch.branch.reserve(rows * w);
-  scratch.products.multiply(context, rows, weights + offsets_.projection_weight, w, w, branch);
+  scratch.products.multiply(context, rows, weights.projection, w, w, branch);
   float* mean = memory.mean.reserve(2 * rows);
   float* inverse = memory.inverse_deviation.reserve(2 * rows);
   float* output_sum = memory.output_sum.reserve(rows * w);
   T* middle = memory.middle.reserve(rows * w);
-  norm(rows, values, branch, offsets_.projection_bias, dropout.projection, memory.stream.data(),
-       offsets_.attention_norm_weight, offsets_.attention_norm_bias, mean, inverse, output_sum, middle);
+  norm(rows, values, branch, places_.projection_bias, dropout.projection, memory.stream.data(),
+       places_.attention_norm_weight, places_.attention_norm_bias, mean, inverse, output_sum, middle);
 
   T* inner = memory.inner.reserve(rows * inner_width);
-  scratch.products.multiply(middle, rows, weights + offsets_.inner_weight, inner_width, w, inner);
+  scratch.products.multiply(middle, rows, weights.inner, inner_width, w, inner);
   T* activated = scratch.inner.reserve(rows * inner_width);
   for_each_block(rows, [&](std::int64_t, std::int64_t first, std::int64_t count) {
-    kernels<T>().gelu_forward(count, inner_width, inner + first * inner_width, values + offsets_.inner_bias,
+    kernels<T>().gelu_forward(count, inner_width, inner + first * inner_width, places_.inner_bias.in(values),
                               activated + first * inner_width);
   });
-  scratch.products.multiply(activated, rows, weights + offsets_.outer_weight, w, inner_width, branch);
-  norm(rows, values, branch, offsets_.outer_bias, dropout.output, output_sum, offsets_.output_norm_weight,
-       offsets_.output_norm_bias, mean + rows, inverse + rows, out, out_product);
+  scratch.products.multiply(activated, rows, weights.outer, w, inner_width, branch);
+  norm(rows, values, branch, places_.outer_bias, dropout.output, output_sum, places_.output_norm_weight,
+       places_.output_norm_bias, mean + rows, inverse + rows, out, out_product);
 }
 
 template <class T>
 void EncoderLayer<T>::norm_back(std::int64_t rows, const float* values, const Dropout& dropout, const float* sum,
-                                const float* mean, const float* inverse, std::int64_t weight, std::int64_t offset,
-                                std::int64_t bias, SplitGradient<T> gradient, T* branch_gradient,
+                                const float* mean, const float* inverse, const Place& weight, const Place& offset,
+                                const Place& bias, SplitGradient<T> gradient, T* branch_gradient,
                                 LayerScratch<T>& scratch, float* gradients) const {
   const std::int64_t w = config_.width, blocks = num_blocks(rows);
   float* partial = scratch.partial.reserve(blocks * 3 * w);
@@ -128,43 +129,44 @@ void EncoderLayer<T>::norm_back(std::int64_t rows, const float* values, const Dr
                                 sum + first * w,
                                 mean + first,
                                 inverse + first,
-                                values + weight,
+                                weight.in(values),
                                 branch_gradient + first * w,
                                 sums,
                                 sums + w,
                                 sums + 2 * w});
   });
-  add_partial_sums(partial, blocks, 3 * w, w, gradients + weight);
-  add_partial_sums(partial + w, blocks, 3 * w, w, gradients + offset);
-  add_partial_sums(partial + 2 * w, blocks, 3 * w, w, gradients + bias);
+  add_partial_sums(partial, blocks, 3 * w, w, weight.gradient(gradients));
+  add_partial_sums(partial + w, blocks, 3 * w, w, offset.gradient(gradients));
+  add_partial_sums(partial + 2 * w, blocks, 3 * w, w, bias.gradient(gradients));
 }
 
 // From the gradient of the feed-forward branch to that of its input, in place.
 template <class T>
-void EncoderLayer<T>::feed_forward_back(std::int64_t rows, const float* values, const T* weights,
+void EncoderLayer<T>::feed_forward_back(std::int64_t rows, const float* values, const LayerWeights<T>& weights,
                                         LayerMemory<T>& memory, LayerScratch<T>& scratch, T* branch_gradient,
                                         float* gradients) const {
   const std::int64_t w = config_.width, inner_width = config_.inner_width, blocks = num_blocks(rows);
   T* gradient = scratch.inner_gradient.reserve(rows * inner_width);
   T* activated = scratch.inner.reserve(rows * inner_width);
   float* partial = scratch.partial.reserve(blocks * inner_width);
-  scratch.products.multiply_back(branch_gradient, rows, weights + offsets_.outer_weight, w, inner_width, gradient);
+  scratch.products.multiply_back(branch_gradient, rows, weights.outer, w, inner_width, gradient);
   for_each_block(rows, [&](std::int64_t block, std::int64_t first, std::int64_t count) {
     const std::int64_t at = first * inner_width;
-    kernels<T>().gelu_backward(count, inner_width, memory.inner.data() + at, values + offsets_.inner_bias,
+    kernels<T>().gelu_backward(count, inner_width, memory.inner.data() + at, places_.inner_bias.in(values),
                                gradient + at, activated + at, partial + block * inner_width);
   });
-  add_partial_sums(partial, blocks, inner_width, inner_width, gradients + offsets_.inner_bias);
+  add_partial_sums(partial, blocks, inner_width, inner_width, places_.inner_bias.gradient(gradients));
   scratch.products.add_weight_gradient(branch_gradient, rows, activated, w, inner_width,
-                                       gradients + offsets_.outer_weight);
+                                       places_.outer_weight.gradient(gradients));
   scratch.products.add_weight_gradient(gradient, rows, memory.middle.data(), inner_width, w,
-                                       gradients + offsets_.inner_weight);
-  scratch.products.multiply_back(gradient, rows, weights + offsets_.inner_weight, inner_width, w, branch_gradient);
+                                       places_.inner_weight.gradient(gradients));
+  scratch.products.multiply_back(gradient, rows, weights.inner, inner_width, w, branch_gradient);
 }
 
 template <class T>
 void EncoderLayer<T>::add_column_sums(const T* in, std::int64_t rows, std::int64_t width, LayerScratch<T>& scratch,
                                       float* sums) const {
+  if (sums == nullptr) return;
   float* partial = scratch.partial.reserve(num_blocks(rows) * width);
   for_each_block(rows, [&](std::int64_t block, std::int64_t first, std::int64_t count) {
     kernels<T>().column_sums(count, width, in + first * width, width, partial + block * width);
@@ -174,13 +176,13 @@ void EncoderLayer<T>::add_column_sums(const T* in, std::int64_t rows, std::int64
 
 // From the gradients of queries, keys and values to that of the layer's input.
 template <class T>
-void EncoderLayer<T>::project_back(const Batch& batch, const T* weights, LayerMemory<T>& memory,
+void EncoderLayer<T>::project_back(const Batch& batch, const LayerWeights<T>& weights, LayerMemory<T>& memory,
                                    LayerScratch<T>& scratch, T* input_gradient, float* gradients) const {
   const std::int64_t w = config_.width, tokens = batch.num_tokens(), rows = num_rows(batch);
   const T* qkv = scratch.qkv_gradient.data();
-  const T* weight = weights + offsets_.qkv_weight;
-  float* weight_sums = gradients + offsets_.qkv_weight;
-  float* bias_sums = gradients + offsets_.qkv_bias;
+  const T* weight = weights.qkv;
+  float* weight_sums = places_.qkv_weight.gradient(gradients);
+  float* bias_sums = places_.qkv_bias.gradient(gradients);
   if (!first_tokens_only_) {
     add_column_sums(qkv, tokens, 3 * w, scratch, bias_sums);
     scratch.products.add_weight_gradient(qkv, tokens, memory.input.data(), 3 * w, w, weight_sums);
@@ -188,34 +190,38 @@ void EncoderLayer<T>::project_back(const Batch& batch, const T* weights, LayerMe
     scratch.products.multiply_back(qkv, tokens, weight, 3 * w, w, input_gradient);
     return;
   }
-  add_column_sums(qkv, rows, w, scratch, bias_sums);
-  add_column_sums(qkv + rows * w, tokens, 2 * w, scratch, bias_sums + w);
-  scratch.products.add_weight_gradient(qkv, rows, memory.first_inputs.data(), w, w, weight_sums);
-  scratch.products.add_weight_gradient(qkv + rows * w, tokens, memory.input.data(), 2 * w, w, weight_sums + w * w);
+  if (bias_sums != nullptr) {
+    add_column_sums(qkv, rows, w, scratch, bias_sums);
+    add_column_sums(qkv + rows * w, tokens, 2 * w, scratch, bias_sums + w);
+  }
+  if (weight_sums != nullptr) {
+    scratch.products.add_weight_gradient(qkv, rows, memory.first_inputs.data(), w, w, weight_sums);
+    scratch.products.add_weight_gradient(qkv + rows * w, tokens, memory.input.data(), 2 * w, w, weight_sums + w * w);
+  }
   if (input_gradient == nullptr) return;
   scratch.products.multiply_back(qkv + rows * w, tokens, weight + w * w, 2 * w, w, input_gradient);
 }
 
 template <class T>
-void EncoderLayer<T>::backward(const Batch& batch, const float* values, const T* weights, const LayerDropout& dropout,
-                               LayerMemory<T>& memory, LayerScratch<T>& scratch, SplitGradient<T> gradient,
-                               T* input_gradient, float* gradients) {
+void EncoderLayer<T>::backward(const Batch& batch, const float* values, const LayerWeights<T>& weights,
+                               const LayerDropout& dropout, LayerMemory<T>& memory, LayerScratch<T>& scratch,
+                               SplitGradient<T> gradient, T* input_gradient, float* gradients) {
   const std::int64_t w = config_.width, rows = num_rows(batch), tokens = batch.num_tokens();
   const float* mean = memory.mean.data();
   const float* inverse = memory.inverse_deviation.data();
   T* branch = scratch.branch.reserve(rows * w);
   norm_back(rows, values, dropout.output, memory.output_sum.data(), mean + rows, inverse + rows,
-            offsets_.output_norm_weight, offsets_.output_norm_bias, offsets_.outer_bias, gradient, branch, scratch,
+            places_.output_norm_weight, places_.output_norm_bias, places_.outer_bias, gradient, branch, scratch,
             gradients);
   feed_forward_back(rows, values, weights, memory, scratch, branch, gradients);
   T* projection = scratch.context_gradient.reserve(2 * rows * w);
   T* context_gradient = projection + rows * w;
-  norm_back(rows, values, dropout.projection, memory.stream.data(), mean, inverse, offsets_.attention_norm_weight,
-            offsets_.attention_norm_bias, offsets_.projection_bias, {gradient.sum, branch}, projection, scratch,
+  norm_back(rows, values, dropout.projection, memory.stream.data(), mean, inverse, places_.attention_norm_weight,
+            places_.attention_norm_bias, places_.projection_bias, {gradient.sum, branch}, projection, scratch,
             gradients);
   scratch.products.add_weight_gradient(projection, rows, memory.context.data(), w, w,
-                                       gradients + offsets_.projection_weight);
-  scratch.products.multiply_back(projection, rows, weights + offsets_.projection_weight, w, w, context_gradient);
+                                       places_.projection_weight.gradient(gradients));
+  scratch.products.multiply_back(projection, rows, weights.projection, w, w, context_gradient);
   T* qkv = scratch.qkv_gradient.reserve(tokens * 3 * w);
   const AttentionInput<T> in = attention_input(batch, values, dropout.attention, memory.qkv.data());
   T* keys = qkv + (in.keys - in.queries);
@@ -224,7 +230,7 @@ void EncoderLayer<T>::backward(const Batch& batch, const float* values, const T*
   if (!first_tokens_only_ || input_gradient == nullptr) return;
   // A sequence's first token also has the gradients that came by its query and by the residual stream.
   T* by_query = scratch.few_gradient.reserve(rows * w);
-  scratch.products.multiply_back(qkv, rows, weights + offsets_.qkv_weight, w, w, by_query);
+  scratch.products.multiply_back(qkv, rows, weights.qkv, w, w, by_query);
   kernels<T>().add_to_float(by_query, gradient.sum, rows * w);
 }
 

@@ -26,6 +26,12 @@ struct LayerDropout {
   Dropout attention, projection, output;
 };
 
+// A layer's matrices as its products read them.
+template <class T>
+struct LayerWeights {
+  const T *qkv, *projection, *inner, *outer;
+};
+
 // The state of one layer between its forward and its backward.
 template <class T>
 struct LayerMemory {
@@ -48,8 +54,8 @@ struct SplitGradient {
 template <class T>
 class EncoderLayer {
  public:
-  EncoderLayer(const TransformerConfig& config, const LayerOffsets& offsets, bool first_tokens_only)
-      : config_{config}, offsets_{offsets}, first_tokens_only_{first_tokens_only} {}
+  EncoderLayer(const TransformerConfig& config, const LayerPlaces& places, bool first_tokens_only)
+      : config_{config}, places_{places}, first_tokens_only_{first_tokens_only} {}
 
   struct Batch {
     std::span<const std::int64_t> offsets;      // of the sequences' tokens
@@ -61,35 +67,36 @@ class EncoderLayer {
     return first_tokens_only_ ? batch.num_sequences() : batch.num_tokens();
   }
 
-  // `values` float32, `weights` the same for products at the same offsets. memory.input is [tokens, width] and
+  // `values` float32, `weights` those of its matrices. memory.input is [tokens, width] and
   // memory.stream [rows, width] already. out and out_product [rows, width].
-  void forward(const Batch& batch, const float* values, const T* weights, const LayerDropout& dropout,
+  void forward(const Batch& batch, const float* values, const LayerWeights<T>& weights, const LayerDropout& dropout,
                LayerMemory<T>& memory, LayerScratch<T>& scratch, float* out, T* out_product);
 
   // Takes the gradient of out (`more` may be nullptr) and gives that of the input: `sum` [rows, width] in place and
   // `input_gradient` [tokens, width]; the latter may be nullptr: then nothing is computed for the input.
-  void backward(const Batch& batch, const float* values, const T* weights, const LayerDropout& dropout,
+  void backward(const Batch& batch, const float* values, const LayerWeights<T>& weights, const LayerDropout& dropout,
                 LayerMemory<T>& memory, LayerScratch<T>& scratch, SplitGradient<T> gradient, T* input_gradient,
                 float* gradients);
 
  private:
   AttentionInput<T> attention_input(const Batch& batch, const float* values, const Dropout& dropout,
                                     const T* qkv) const;
-  void project(const Batch& batch, const T* weights, LayerMemory<T>& memory, LayerScratch<T>& scratch) const;
-  void norm(std::int64_t rows, const float* values, const T* branch, std::int64_t bias, const Dropout& dropout,
-            float* residual, std::int64_t weight, std::int64_t offset, float* mean, float* inverse, float* out,
+  void project(const Batch& batch, const LayerWeights<T>& weights, LayerMemory<T>& memory,
+               LayerScratch<T>& scratch) const;
+  void norm(std::int64_t rows, const float* values, const T* branch, const Place& bias, const Dropout& dropout,
+            float* residual, const Place& weight, const Place& offset, float* mean, float* inverse, float* out,
             T* out_product) const;
   void norm_back(std::int64_t rows, const float* values, const Dropout& dropout, const float* sum, const float* mean,
-                 const float* inverse, std::int64_t weight, std::int64_t offset, std::int64_t bias,
+                 const float* inverse, const Place& weight, const Place& offset, const Place& bias,
                  SplitGradient<T> gradient, T* branch_gradient, LayerScratch<T>& scratch, float* gradients) const;
-  void feed_forward_back(std::int64_t rows, const float* values, const T* weights, LayerMemory<T>& memory,
+  void feed_forward_back(std::int64_t rows, const float* values, const LayerWeights<T>& weights, LayerMemory<T>& memory,
                          LayerScratch<T>& scratch, T* branch_gradient, float* gradients) const;
-  void project_back(const Batch& batch, const T* weights, LayerMemory<T>& memory, LayerScratch<T>& scratch,
-                    T* input_gradient, float* gradients) const;
+  void project_back(const Batch& batch, const LayerWeights<T>& weights, LayerMemory<T>& memory,
+                    LayerScratch<T>& scratch, T* input_gradient, float* gradients) const;
   void add_column_sums(const T* in, std::int64_t rows, std::int64_t width, LayerScratch<T>& scratch, float* sums) const;
 
   const TransformerConfig& config_;
-  LayerOffsets offsets_;
+  LayerPlaces places_;
   bool first_tokens_only_;
 };
 

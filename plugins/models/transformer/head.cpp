@@ -15,6 +15,7 @@ void add_bias(float* in, std::int64_t rows, std::int64_t width, const float* bia
 }
 
 void add_row_sums(const float* in, std::int64_t rows, std::int64_t width, float* sums) {
+  if (sums == nullptr) return;
   for (std::int64_t row = 0; row < rows; ++row)
     for (std::int64_t i = 0; i < width; ++i) sums[i] += in[row * width + i];
 }
@@ -28,8 +29,8 @@ void ClassificationHead::activate(std::int64_t rows, const float* values, const 
     std::copy_n(pooled, rows * w, out);
     return;
   }
-  products_.multiply(pooled, rows, values + offsets_.pooler_weight, w, w, out);
-  add_bias(out, rows, w, values + offsets_.pooler_bias);
+  products_.multiply(pooled, rows, places_.pooler_weight.in(values), w, w, out);
+  add_bias(out, rows, w, places_.pooler_bias.in(values));
   const bool is_tanh = config_.family == TransformerConfig::Family::bert;
   for (std::int64_t i = 0; i < rows * w; ++i) out[i] = is_tanh ? std::tanh(out[i]) : std::max(out[i], 0.0F);
 }
@@ -43,8 +44,8 @@ BatchResult ClassificationHead::forward(std::span<const std::int64_t> labels, st
   kernels<float>().dropout_mask(dropout, rows, w, mask);
   for (std::int64_t i = 0; i < rows * w; ++i) dropped[i] = activated_.data()[i] * mask[i];
   float* logits = logits_.reserve(rows * num_labels_);
-  products_.multiply(dropped, rows, values + offsets_.classifier_weight, num_labels_, w, logits);
-  add_bias(logits, rows, num_labels_, values + offsets_.classifier_bias);
+  products_.multiply(dropped, rows, places_.classifier_weight.in(values), num_labels_, w, logits);
+  add_bias(logits, rows, num_labels_, places_.classifier_bias.in(values));
 
   float* gradient = logits_gradient_.reserve(rows * num_labels_);
   BatchResult result;
@@ -71,10 +72,10 @@ void ClassificationHead::backward(std::span<const std::int64_t> labels, const fl
   const std::int64_t rows = std::ssize(labels), w = config_.width;
   const float* logits_gradient = logits_gradient_.data();
   products_.add_weight_gradient(logits_gradient, rows, dropped_.data(), num_labels_, w,
-                                gradients + offsets_.classifier_weight);
-  add_row_sums(logits_gradient, rows, num_labels_, gradients + offsets_.classifier_bias);
+                                places_.classifier_weight.gradient(gradients));
+  add_row_sums(logits_gradient, rows, num_labels_, places_.classifier_bias.gradient(gradients));
   float* gradient = has_dense() ? gradient_.reserve(rows * w) : pooled_gradient;
-  products_.multiply_back(logits_gradient, rows, values + offsets_.classifier_weight, num_labels_, w, gradient);
+  products_.multiply_back(logits_gradient, rows, places_.classifier_weight.in(values), num_labels_, w, gradient);
   for (std::int64_t i = 0; i < rows * w; ++i) gradient[i] *= mask_.data()[i];
   if (!has_dense()) return;
   const bool is_tanh = config_.family == TransformerConfig::Family::bert;
@@ -82,9 +83,9 @@ void ClassificationHead::backward(std::span<const std::int64_t> labels, const fl
     const float out = activated_.data()[i];
     gradient[i] *= is_tanh ? 1.0F - out * out : (out > 0.0F ? 1.0F : 0.0F);
   }
-  products_.add_weight_gradient(gradient, rows, pooled, w, w, gradients + offsets_.pooler_weight);
-  add_row_sums(gradient, rows, w, gradients + offsets_.pooler_bias);
-  products_.multiply_back(gradient, rows, values + offsets_.pooler_weight, w, w, pooled_gradient);
+  products_.add_weight_gradient(gradient, rows, pooled, w, w, places_.pooler_weight.gradient(gradients));
+  add_row_sums(gradient, rows, w, places_.pooler_bias.gradient(gradients));
+  products_.multiply_back(gradient, rows, places_.pooler_weight.in(values), w, w, pooled_gradient);
 }
 
 }  // namespace fedmpi

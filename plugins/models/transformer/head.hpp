@@ -15,8 +15,8 @@ namespace fedmpi {
 // From one vector a sequence to the loss, in float32: [dense, tanh or ReLU,] dropout, classifier, cross entropy.
 class ClassificationHead {
  public:
-  ClassificationHead(const TransformerConfig& config, const NetworkOffsets& offsets, std::int64_t num_labels)
-      : config_{config}, offsets_{offsets}, num_labels_{num_labels} {}
+  ClassificationHead(const TransformerConfig& config, const NetworkPlaces& places, std::int64_t num_labels)
+      : config_{config}, places_{places}, num_labels_{num_labels} {}
 
   // `pooled` [sequences, width] must stay as it is until the backward. The sequences may be a part of a batch of
   // `batch_size`.
@@ -29,11 +29,11 @@ class ClassificationHead {
   const float* logits() const { return logits_.data(); }
 
  private:
-  bool has_dense() const { return offsets_.pooler_weight >= 0; }
+  bool has_dense() const { return places_.pooler_weight.exists(); }
   void activate(std::int64_t rows, const float* values, const float* pooled);
 
   const TransformerConfig& config_;
-  const NetworkOffsets& offsets_;
+  const NetworkPlaces& places_;
   std::int64_t num_labels_;
   Products<float> products_;
   Buffer<float> activated_, dropped_, mask_, logits_, logits_gradient_, gradient_;

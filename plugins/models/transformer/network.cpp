@@ -1,5 +1,6 @@
 #include "network.hpp"
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -34,31 +35,58 @@ class StepDropout {
   RandomKey key_;
 };
 
-// The matrices of neighbouring layers as the products read them, at the same offsets as in the flat buffer.
+// The layers' matrices as the products read them: copied to bf16 when first asked for.
 template <class T>
 class ProductWeights {
  public:
-  const T* get(const float* values, std::span<const LayerOffsets> layers) {
-    if (layers.empty()) return nullptr;
-    const std::int64_t begin = layers.front().qkv_weight, end = layers.back().end;
+  ProductWeights(const TransformerConfig& config, std::span<const LayerPlaces> layers)
+      : config_{config}, layers_{layers}, fresh_(num_matrices * layers.size()) {}
+
+  // Until something is forgotten again.
+  LayerWeights<T> of_layer(std::size_t layer, const float* values) {
+    const LayerPlaces& places = layers_[layer];
     if constexpr (std::is_same_v<T, float>) {
-      return values;
+      return {places.qkv_weight.in(values), places.projection_weight.in(values), places.inner_weight.in(values),
+              places.outer_weight.in(values)};
     } else {
-      T* copies = copies_.reserve(end - begin);
-      if (stale_) {
-        at::parallel_for(begin, end, 1 << 16, [&](std::int64_t first, std::int64_t last) {
-          kernels<T>().from_float(values + first, copies + (first - begin), last - first);
-        });
-        stale_ = false;
-      }
-      return copies - begin;
+      const std::int64_t w = config_.width, inner = config_.inner_width, layer_size = w * (4 * w + 2 * inner);
+      T* qkv = copies_.reserve(std::ssize(layers_) * layer_size) + static_cast<std::int64_t>(layer) * layer_size;
+      T *projection = qkv + 3 * w * w, *inner_weight = projection + w * w, *outer = inner_weight + inner * w;
+      refresh(layer, 0, places.qkv_weight, values, qkv, 3 * w * w);
+      refresh(layer, 1, places.projection_weight, values, projection, w * w);
+      refresh(layer, 2, places.inner_weight, values, inner_weight, inner * w);
+      refresh(layer, 3, places.outer_weight, values, outer, inner * w);
+      return {qkv, projection, inner_weight, outer};
     }
   }
-  void forget() { stale_ = true; }
+
+  void forget_trained() {
+    for (std::size_t i = 0; i < fresh_.size(); ++i) fresh_[i] = fresh_[i] && !is_trained(i);
+  }
+  void forget_all() { fresh_.assign(fresh_.size(), false); }
 
  private:
+  static constexpr std::size_t num_matrices = 4;
+
+  bool is_trained(std::size_t matrix) const {
+    const LayerPlaces& layer = layers_[matrix / num_matrices];
+    const std::array all{layer.qkv_weight, layer.projection_weight, layer.inner_weight, layer.outer_weight};
+    return all[matrix % num_matrices].is_trained();
+  }
+
+  void refresh(std::size_t layer, std::size_t matrix, const Place& place, const float* values, T* copy,
+               std::int64_t size) {
+    if (fresh_[num_matrices * layer + matrix]) return;
+    at::parallel_for(0, size, 1 << 16, [&](std::int64_t first, std::int64_t last) {
+      kernels<T>().from_float(place.in(values) + first, copy + first, last - first);
+    });
+    fresh_[num_matrices * layer + matrix] = true;
+  }
+
+  const TransformerConfig& config_;
+  std::span<const LayerPlaces> layers_;
+  std::vector<bool> fresh_;
   Buffer<T> copies_;
-  bool stale_ = true;
 };
 
 template <class T>
@@ -66,28 +94,32 @@ class NetworkOf final : public Network {
  public:
   NetworkOf(const NetworkDescription& description, const float* values, float* gradients)
       : config_{description.config},
-        offsets_{description.offsets},
+        places_{description.places},
         pooling_{description.pooling},
-        num_frozen_{static_cast<std::size_t>(description.offsets.num_frozen_layers)},
+        first_trained_{description.places.first_trained_layer},
         values_{values},
         gradients_{gradients},
-        embedding_(description.config, description.offsets),
-        head_(description.config, description.offsets, description.num_labels) {
-    for (const LayerOffsets& layer : offsets_.layers) {
-      const bool last = layers_.size() + 1 == offsets_.layers.size();
+        embedding_(description.config, description.places),
+        head_(description.config, description.places, description.num_labels),
+        weights_(description.config, description.places.layers) {
+    for (const LayerPlaces& layer : places_.layers) {
+      const bool last = layers_.size() + 1 == places_.layers.size();
       layers_.emplace_back(config_, layer, last && pooling_ == Pooling::head);
     }
   }
 
   void values_changed() override {
-    frozen_weights_.forget();
-    trained_weights_.forget();
+    if (was_fitted_)
+      weights_.forget_trained();
+    else
+      weights_.forget_all();
   }
   const float* logits() const override { return head_.logits(); }
 
   // A batch that would keep too much for its backward is fitted in parts, one after another; gradients add up anyway.
   BatchResult fit(const PackedTokens& batch, std::span<const std::int64_t> labels, RandomKey key) override {
-    memory_.resize(std::max<std::size_t>(layers_.size() - num_frozen_, 1));
+    was_fitted_ = true;
+    memory_.resize(std::max<std::size_t>(layers_.size() - first_trained_, 1));
     const std::int64_t num_parts = 1 + (batch.num_tokens() * config_.width - 1) / largest_part;
     BatchResult result;
     for (std::int64_t part = 0, first = 0, last = 0; part < num_parts; ++part, first = last) {
@@ -130,14 +162,9 @@ class NetworkOf final : public Network {
         part_offsets_};
   }
 
-  const T* weights(std::size_t layer) {
-    const std::span layers(offsets_.layers);
-    return layer < num_frozen_ ? frozen_weights_.get(values_, layers.first(num_frozen_))
-                               : trained_weights_.get(values_, layers.subspan(num_frozen_));
-  }
-  // Layers that no backward visits, frozen ones and those of an evaluation, share the first.
+  // Layers that no backward visits, those below all that is trained and those of an evaluation, share the first.
   LayerMemory<T>& memory(std::size_t layer, bool training) {
-    return memory_[training && layer > num_frozen_ ? layer - num_frozen_ : 0];
+    return memory_[training && layer > first_trained_ ? layer - first_trained_ : 0];
   }
 
   typename EncoderLayer<T>::Batch layer_batch(const PackedTokens& batch) {
@@ -160,8 +187,8 @@ class NetworkOf final : public Network {
       const std::int64_t size = layers_[i].num_rows(in) * w;
       float* out = last ? output_.reserve(size) : memory(i + 1, training).stream.reserve(size);
       T* out_product = last ? product_output_.reserve(size) : memory(i + 1, training).input.reserve(size);
-      layers_[i].forward(in, values_, weights(i), training ? dropout->layer(i) : LayerDropout{}, own, scratch_, out,
-                         out_product);
+      layers_[i].forward(in, values_, weights_.of_layer(i, values_), training ? dropout->layer(i) : LayerDropout{}, own,
+                         scratch_, out, out_product);
     }
     return pooling_ == Pooling::head ? output_.data() : mean_of_tokens(batch);
   }
@@ -201,22 +228,22 @@ class NetworkOf final : public Network {
     const std::int64_t w = config_.width, tokens = batch.num_tokens();
     float* pooled_gradient = pooled_gradient_.reserve(batch.num_sequences() * w);
     head_.backward(labels, values_, pooled, pooled_gradient, gradients_);
-    if (num_frozen_ == layers_.size() && offsets_.frozen_embeddings) return;
+    if (first_trained_ == layers_.size()) return;
     const auto in = layer_batch(batch);
     SplitGradient<T> gradient{gradient_.reserve(tokens * w), nullptr};
     T* more = more_gradient_.reserve(tokens * w);
     const bool first_tokens = pooling_ == Pooling::head;
     if (!first_tokens) spread(batch, pooled_gradient, gradient.sum, false);
-    for (std::size_t i = layers_.size(); i-- > num_frozen_;) {
+    for (std::size_t i = layers_.size(); i-- > first_trained_;) {
       const bool last = i + 1 == layers_.size();
-      T* input_gradient = i == num_frozen_ && offsets_.frozen_embeddings ? nullptr : more;
-      layers_[i].backward(in, values_, weights(i), dropout.layer(i), memory(i, true), scratch_,
+      T* input_gradient = i == first_trained_ && !places_.trains_embeddings ? nullptr : more;
+      layers_[i].backward(in, values_, weights_.of_layer(i, values_), dropout.layer(i), memory(i, true), scratch_,
                           last && first_tokens ? SplitGradient<T>{pooled_gradient, nullptr} : gradient, input_gradient,
                           gradients_);
       if (last && first_tokens) spread(batch, pooled_gradient, gradient.sum, true);
       gradient.more = more;
     }
-    if (!offsets_.frozen_embeddings)
+    if (places_.trains_embeddings)
       embedding_.backward(batch, values_, dropout.embedding(), gradient.sum, more, gradients_);
   }
 
@@ -235,9 +262,9 @@ class NetworkOf final : public Network {
   }
 
   const TransformerConfig& config_;
-  const NetworkOffsets& offsets_;
+  const NetworkPlaces& places_;
   Pooling pooling_;
-  std::size_t num_frozen_;
+  std::size_t first_trained_;
   const float* values_;
   float* gradients_;
   Embedding<T> embedding_;
@@ -245,7 +272,8 @@ class NetworkOf final : public Network {
   std::vector<EncoderLayer<T>> layers_;
   std::vector<LayerMemory<T>> memory_;
   LayerScratch<T> scratch_;
-  ProductWeights<T> frozen_weights_, trained_weights_;
+  ProductWeights<T> weights_;
+  bool was_fitted_ = false;
   std::vector<std::int64_t> row_numbers_, part_offsets_;
   Buffer<float> output_, pooled_, pooled_gradient_, gradient_;
   Buffer<T> product_output_, more_gradient_;

@@ -23,7 +23,7 @@ class Network {
 
 struct NetworkDescription {
   TransformerConfig config;
-  NetworkOffsets offsets;
+  NetworkPlaces places;
   std::int64_t num_labels = 0;
   Pooling pooling = Pooling::head;
 };

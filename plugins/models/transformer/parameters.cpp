@@ -2,6 +2,8 @@
 
 #include "fedmpi/error.hpp"
 
+#include <algorithm>
+#include <array>
 #include <optional>
 
 #include <fmt/format.h>
@@ -41,6 +43,10 @@ bool is_head(const std::string& name) {
          name.starts_with("bert.pooler.dense.");
 }
 
+std::string layer_name(const Names& names, std::int64_t layer) {
+  return fmt::format("{}{}{}.", names.prefix, names.layers, layer);
+}
+
 // The name under which the file has this tensor: with or without the family's prefix, and with a layer norm's
 // older words.
 std::optional<std::string> name_in_file(const SafetensorsFile& file, const std::string& name) {
@@ -64,19 +70,19 @@ class Placement {
 
   void set_role(TensorRole role) { role_ = role; }  // of what is added from now on
 
-  void add(const std::string& name, std::vector<std::int64_t> shape) {
+  void add(const std::string& name, std::vector<std::int64_t> shape, TensorKind kind = TensorKind::weight) {
     std::optional<double> rate;
     const bool own_rate = name.starts_with("classifier.") || (is_head(name) && !name_in_file(file_, name));
     if (own_rate && head_learning_rate_ > 0.0) rate = head_learning_rate_;
-    specs_.push_back({name, std::move(shape), role_, rate});
+    specs_.push_back({name, std::move(shape), role_, rate, is_head(name) ? TensorKind::head : kind});
   }
   void add_linear(const std::string& name, std::int64_t out, std::int64_t in) {
     add(name + ".weight", {out, in});
     add(name + ".bias", {out});
   }
   void add_norm(const std::string& name, std::int64_t width) {
-    add(name + ".weight", {width});
-    add(name + ".bias", {width});
+    add(name + ".weight", {width}, TensorKind::normalization);
+    add(name + ".bias", {width}, TensorKind::normalization);
   }
 
   void add_embeddings(const TransformerConfig& config) {
@@ -86,11 +92,8 @@ class Placement {
     if (config.num_token_types > 0) add(at + "token_type_embeddings.weight", {config.num_token_types, config.width});
     add_norm(at + "LayerNorm", config.width);
   }
-  std::string layer_name(std::int64_t layer) const {
-    return fmt::format("{}{}{}.", names_.prefix, names_.layers, layer);
-  }
   void add_layer(const TransformerConfig& config, std::int64_t layer) {
-    const std::string at = layer_name(layer);
+    const std::string at = layer_name(names_, layer);
     for (const char* part : {names_.query, names_.key, names_.value}) {
       add(at + part + ".weight", {config.width, config.width});
     }
@@ -104,7 +107,7 @@ class Placement {
 
   // They would be left out in silence.
   void refuse_more_layers(const TransformerConfig& config) const {
-    const std::string next = layer_name(config.num_layers) + names_.inner + ".weight";
+    const std::string next = layer_name(names_, config.num_layers) + names_.inner + ".weight";
     if (name_in_file(file_, next))
       throw UserError(
           fmt::format("model.safetensors holds '{}', but config.json says that the model has {} layers: "
@@ -122,60 +125,62 @@ class Placement {
   std::vector<TensorSpec> specs_;
 };
 
-std::int64_t offset_of(const Layout& layout, const std::string& name) {
-  return layout.offset(*layout.find(name));
+Place place_of(const Layout& layout, const std::string& name) {
+  const auto index = layout.find(name);
+  return index ? Place(layout.offset(*index), layout.has_gradient(*index)) : Place();
 }
 
-LayerOffsets layer_offsets(const Layout& layout, const Names& names, const std::string& at, std::int64_t width) {
-  const auto offset = [&](const char* part, const char* kind) { return offset_of(layout, at + part + kind); };
-  LayerOffsets o{};
-  o.qkv_weight = offset(names.query, ".weight");
-  o.qkv_bias = offset(names.query, ".bias");
-  o.projection_weight = offset(names.projection, ".weight");
-  o.projection_bias = offset(names.projection, ".bias");
-  o.attention_norm_weight = offset(names.attention_norm, ".weight");
-  o.attention_norm_bias = offset(names.attention_norm, ".bias");
-  o.inner_weight = offset(names.inner, ".weight");
-  o.inner_bias = offset(names.inner, ".bias");
-  o.outer_weight = offset(names.outer, ".weight");
-  o.outer_bias = offset(names.outer, ".bias");
-  o.output_norm_weight = offset(names.output_norm, ".weight");
-  o.output_norm_bias = offset(names.output_norm, ".bias");
-  o.end = o.output_norm_bias + width;
-  return o;
-}
-
-NetworkOffsets network_offsets(const Layout& layout, const TransformerConfig& config, const Placement& placement,
-                               bool has_pooler) {
-  const Names& names = names_of(config.family);
-  const std::string embeddings = std::string(names.prefix) + "embeddings.";
-  NetworkOffsets o{};
-  o.words = offset_of(layout, embeddings + "word_embeddings.weight");
-  o.positions = offset_of(layout, embeddings + "position_embeddings.weight");
-  o.token_types = config.num_token_types > 0 ? offset_of(layout, embeddings + "token_type_embeddings.weight") : -1;
-  o.norm_weight = offset_of(layout, embeddings + "LayerNorm.weight");
-  o.norm_bias = offset_of(layout, embeddings + "LayerNorm.bias");
-  for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
-    o.layers.push_back(layer_offsets(layout, names, placement.layer_name(layer), config.width));
+// Of three tensors that are used as one.
+Place place_of_all(const Layout& layout, const std::vector<std::string>& names) {
+  const std::size_t first = *layout.find(names[0]);
+  std::int64_t end = layout.offset(first);
+  for (const std::string& name : names) {
+    const std::size_t index = *layout.find(name);
+    if (layout.offset(index) != end || layout.has_gradient(index) != layout.has_gradient(first))
+      throw UserError(
+          fmt::format("the model 'transformer' needs one role for query, key and value of a layer, but '{}' "
+                      "has another than '{}'",
+                      name, names[0]));
+    end += layout.num_elements(index);
   }
-  o.pooler_weight = has_pooler ? offset_of(layout, std::string(names.pooler) + ".weight") : -1;
-  o.pooler_bias = has_pooler ? offset_of(layout, std::string(names.pooler) + ".bias") : -1;
-  o.classifier_weight = offset_of(layout, "classifier.weight");
-  o.classifier_bias = offset_of(layout, "classifier.bias");
-  return o;
+  return place_of(layout, names[0]);
+}
+
+LayerPlaces layer_places(const Layout& layout, const Names& names, const std::string& at) {
+  const auto place = [&](const char* part, const char* kind) { return place_of(layout, at + part + kind); };
+  const auto of_qkv = [&](const char* kind) {
+    return place_of_all(layout, {at + names.query + kind, at + names.key + kind, at + names.value + kind});
+  };
+  return {of_qkv(".weight"),
+          of_qkv(".bias"),
+          place(names.projection, ".weight"),
+          place(names.projection, ".bias"),
+          place(names.attention_norm, ".weight"),
+          place(names.attention_norm, ".bias"),
+          place(names.inner, ".weight"),
+          place(names.inner, ".bias"),
+          place(names.outer, ".weight"),
+          place(names.outer, ".bias"),
+          place(names.output_norm, ".weight"),
+          place(names.output_norm, ".bias")};
+}
+
+bool trains(const LayerPlaces& l) {
+  const std::array all{l.qkv_weight,   l.qkv_bias,   l.projection_weight,     l.projection_bias,
+                       l.inner_weight, l.inner_bias, l.attention_norm_weight, l.attention_norm_bias,
+                       l.outer_weight, l.outer_bias, l.output_norm_weight,    l.output_norm_bias};
+  return std::ranges::any_of(all, &Place::is_trained);
 }
 
 }  // namespace
 
-Parameters place_parameters(const TransformerConfig& config, const ParameterChoices& choices,
-                            const SafetensorsFile& file) {
+Layout make_layout(const TransformerConfig& config, const ParameterChoices& choices, const SafetensorsFile& file) {
   Placement placement(config, choices.head_learning_rate, file);
-  const bool has_pooler = choices.pooling == Pooling::head, frozen_embeddings = choices.train_layers.has_value();
   const std::int64_t num_frozen_layers = config.num_layers - choices.train_layers.value_or(config.num_layers);
   if (num_frozen_layers < 0)
     throw UserError(fmt::format("model.train_layers is {}, but the model has only {} layers", *choices.train_layers,
                                 config.num_layers));
-  placement.set_role(frozen_embeddings ? TensorRole::frozen : TensorRole::shared);
+  placement.set_role(choices.train_layers ? TensorRole::frozen : TensorRole::shared);
   placement.add_embeddings(config);
   for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
     placement.set_role(layer < num_frozen_layers ? TensorRole::frozen : TensorRole::shared);
@@ -183,13 +188,32 @@ Parameters place_parameters(const TransformerConfig& config, const ParameterChoi
   }
   placement.refuse_more_layers(config);
   placement.set_role(TensorRole::shared);
-  if (has_pooler) placement.add_linear(names_of(config.family).pooler, config.width, config.width);
+  if (choices.pooling == Pooling::head)
+    placement.add_linear(names_of(config.family).pooler, config.width, config.width);
   placement.add_linear("classifier", choices.num_labels, config.width);
-  Layout layout(placement.take_specs());
-  NetworkOffsets offsets = network_offsets(layout, config, placement, has_pooler);
-  offsets.num_frozen_layers = num_frozen_layers;
-  offsets.frozen_embeddings = frozen_embeddings;
-  return {std::move(layout), std::move(offsets)};
+  return Layout(placement.take_specs());
+}
+
+NetworkPlaces find_places(const Layout& layout, const TransformerConfig& config) {
+  const Names& names = names_of(config.family);
+  const std::string embeddings = std::string(names.prefix) + "embeddings.";
+  NetworkPlaces p;
+  p.words = place_of(layout, embeddings + "word_embeddings.weight");
+  p.positions = place_of(layout, embeddings + "position_embeddings.weight");
+  p.token_types = place_of(layout, embeddings + "token_type_embeddings.weight");
+  p.norm_weight = place_of(layout, embeddings + "LayerNorm.weight");
+  p.norm_bias = place_of(layout, embeddings + "LayerNorm.bias");
+  for (std::int64_t layer = 0; layer < config.num_layers; ++layer)
+    p.layers.push_back(layer_places(layout, names, layer_name(names, layer)));
+  p.pooler_weight = place_of(layout, std::string(names.pooler) + ".weight");
+  p.pooler_bias = place_of(layout, std::string(names.pooler) + ".bias");
+  p.classifier_weight = place_of(layout, "classifier.weight");
+  p.classifier_bias = place_of(layout, "classifier.bias");
+  const std::array of_embeddings{p.words, p.positions, p.token_types, p.norm_weight, p.norm_bias};
+  p.trains_embeddings = std::ranges::any_of(of_embeddings, &Place::is_trained);
+  if (!p.trains_embeddings)
+    p.first_trained_layer = static_cast<std::size_t>(std::ranges::find_if(p.layers, trains) - p.layers.begin());
+  return p;
 }
 
 void initial_values(const Layout& layout, const TransformerConfig& config, const SafetensorsFile& file, RandomKey key,

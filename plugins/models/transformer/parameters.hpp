@@ -13,33 +13,41 @@ namespace fedmpi {
 
 enum class Pooling { head, mean };
 
-// Where the tensors lie in the flat buffers, in elements. Query, key and value are neighbours: one [3 width, width]
-// matrix and one [3 width] bias.
-struct LayerOffsets {
-  std::int64_t qkv_weight, qkv_bias;
-  std::int64_t projection_weight, projection_bias;
-  std::int64_t attention_norm_weight, attention_norm_bias;
-  std::int64_t inner_weight, inner_bias;
-  std::int64_t outer_weight, outer_bias;
-  std::int64_t output_norm_weight, output_norm_bias;
-  std::int64_t end;
+// Where a tensor lies in the flat buffers.
+class Place {
+ public:
+  Place() = default;  // of a tensor that there is not
+  Place(std::int64_t offset, bool trained) : offset_{offset}, trained_{trained} {}
+
+  bool exists() const { return offset_ >= 0; }
+  bool is_trained() const { return trained_; }
+  const float* in(const float* values) const { return values + offset_; }
+  // nullptr: there is none.
+  float* gradient(float* gradients) const { return trained_ ? gradients + offset_ : nullptr; }
+
+ private:
+  std::int64_t offset_ = -1;
+  bool trained_ = false;
 };
 
-struct NetworkOffsets {
-  std::int64_t words, positions;
-  std::int64_t token_types = -1;  // -1: none
-  std::int64_t norm_weight, norm_bias;
-  std::vector<LayerOffsets> layers;
-  std::int64_t pooler_weight = -1, pooler_bias = -1;  // pre_classifier or pooler.dense; -1: none
-  std::int64_t classifier_weight, classifier_bias;
-  std::int64_t num_frozen_layers = 0;  // from below; they have no gradients
-  bool frozen_embeddings = false;
+// Query, key and value are neighbours: one [3 width, width] matrix and one [3 width] bias.
+struct LayerPlaces {
+  Place qkv_weight, qkv_bias;
+  Place projection_weight, projection_bias;
+  Place attention_norm_weight, attention_norm_bias;
+  Place inner_weight, inner_bias;
+  Place outer_weight, outer_bias;
+  Place output_norm_weight, output_norm_bias;
 };
 
-// The parameters of a *ForSequenceClassification under transformers' names.
-struct Parameters {
-  Layout layout;
-  NetworkOffsets offsets;
+struct NetworkPlaces {
+  Place words, positions, token_types;
+  Place norm_weight, norm_bias;
+  std::vector<LayerPlaces> layers;
+  Place pooler_weight, pooler_bias;  // pre_classifier or pooler.dense
+  Place classifier_weight, classifier_bias;
+  bool trains_embeddings = false;
+  std::size_t first_trained_layer = 0;  // that a backward has to reach; the number of layers when none
 };
 
 struct ParameterChoices {
@@ -50,9 +58,12 @@ struct ParameterChoices {
   std::optional<std::int64_t> train_layers;
 };
 
-// UserError for more train_layers than there are.
-Parameters place_parameters(const TransformerConfig& config, const ParameterChoices& choices,
-                            const SafetensorsFile& file);
+// The parameters of a *ForSequenceClassification under transformers' names. UserError for more train_layers than there
+// are.
+Layout make_layout(const TransformerConfig& config, const ParameterChoices& choices, const SafetensorsFile& file);
+
+// UserError where a layer's query, key and value have different roles.
+NetworkPlaces find_places(const Layout& layout, const TransformerConfig& config);
 
 // Writes the file's values, and random ones for what a head lacks, to `values`. FileError for a tensor that is missing.
 void initial_values(const Layout& layout, const TransformerConfig& config, const SafetensorsFile& file, RandomKey key,

@@ -134,6 +134,7 @@ void Products<T>::make_panels(const T* in, std::int64_t rows, std::int64_t width
 template <class T>
 void Products<T>::add_weight_gradient(const T* gradient, std::int64_t rows, const T* in, std::int64_t out_width,
                                       std::int64_t in_width, float* sum) {
+  if (sum == nullptr) return;
   const std::int64_t chunks = (rows + depth_chunk - 1) / depth_chunk;
   const std::int64_t padded_out = round_up(out_width, tile), padded_in = round_up(in_width, tile);
   T* left = left_.reserve(chunks * depth_chunk * padded_out);

@@ -28,7 +28,7 @@ class Products {
   void multiply_back(const T* gradient, std::int64_t rows, const T* weight, std::int64_t out_width,
                      std::int64_t in_width, T* out);
 
-  // sum [out_width, in_width] += gradient^T * in, in float32.
+  // sum [out_width, in_width] += gradient^T * in, in float32. nullptr: nobody asks for it.
   void add_weight_gradient(const T* gradient, std::int64_t rows, const T* in, std::int64_t out_width,
                            std::int64_t in_width, float* sum);
 

@@ -20,7 +20,7 @@ TransformerConfig read_config(const std::filesystem::path& path, const Options& 
 
 NetworkDescription describe(const std::filesystem::path& path, const Options& options) {
   return {.config = read_config(path, options),
-          .offsets = {},
+          .places = {},
           .num_labels = options.get<std::int64_t>("num_labels"),
           .pooling = options.get<std::string>("pooling") == "mean" ? Pooling::mean : Pooling::head};
 }
@@ -42,19 +42,23 @@ Transformer::Transformer(const Options& options)
       vocabulary_digest_{std::filesystem::exists(path_ / "vocab.txt") ? digest_file(path_ / "vocab.txt") : ""},
       file_{path_ / "model.safetensors"},
       description_{describe(path_, options)} {
-  parameters_ = place_parameters(
+  set_layout(make_layout(
       description_.config,
       {.num_labels = description_.num_labels,
        .pooling = description_.pooling,
        .head_learning_rate = options.get<double>("head_learning_rate"),
        .train_layers =
            options.has("train_layers") ? std::optional(options.get<std::int64_t>("train_layers")) : std::nullopt},
-      file_);
-  description_.offsets = parameters_.offsets;
+      file_));
+}
+
+void Transformer::set_layout(Layout layout) {
+  description_.places = find_places(layout, description_.config);
+  layout_ = std::move(layout);
 }
 
 void Transformer::initialize(at::Tensor values, RandomKey key) {
-  initial_values(parameters_.layout, description_.config, file_, key, std::move(values));
+  initial_values(layout_, description_.config, file_, key, std::move(values));
 }
 
 void Transformer::bind(at::Tensor values, at::Tensor gradients, Precision precision) {

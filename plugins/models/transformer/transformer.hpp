@@ -34,7 +34,8 @@ class Transformer final : public Model {
  public:
   explicit Transformer(const Options& options);
 
-  const Layout& layout() const override { return parameters_.layout; }
+  const Layout& layout() const override { return layout_; }
+  void set_layout(Layout layout) override;
   std::int64_t num_labels() const override { return description_.num_labels; }
   void check(const Batch& batch) const override;
   void initialize(at::Tensor values, RandomKey key) override;
@@ -54,7 +55,7 @@ class Transformer final : public Model {
   std::filesystem::path path_;
   std::string digest_, vocabulary_digest_;  // of the files as they were when this was made
   SafetensorsFile file_;
-  Parameters parameters_;
+  Layout layout_;
   NetworkDescription description_;
   at::Tensor values_, gradients_;
   std::unique_ptr<Network> network_;

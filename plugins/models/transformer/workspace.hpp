@@ -60,7 +60,7 @@ void for_each_block(std::int64_t rows, const Work& work) {
   });
 }
 
-// sums[i] += the partial sums of all blocks, in order. `partial` is [blocks, stride].
+// sums[i] += the partial sums of all blocks, in order. `partial` is [blocks, stride]. nullptr: nobody asks for them.
 void add_partial_sums(const float* partial, std::int64_t blocks, std::int64_t stride, std::int64_t width, float* sums);
 
 }  // namespace fedmpi

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <ATen/Parallel.h>
+
+namespace fedmpi {
+
+// While it lives, LibTorch's operators run on one thread: convolutions, float32 products and whole sums take their
+// terms in another order with another number of threads, and a model's results must not. Main thread only.
+class OneThread {
+ public:
+  OneThread() : before_{at::get_num_threads()} {
+    if (before_ != 1) at::set_num_threads(1);
+  }
+  ~OneThread() {
+    if (before_ != 1) at::set_num_threads(before_);
+  }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
+
+}  // namespace fedmpi

@@ -1,0 +1,74 @@
+#include "federated_state.hpp"
+
+#include "client.hpp"
+#include "fedmpi/error.hpp"
+#include "fedmpi/random.hpp"
+#include "parallel_blocks.hpp"
+
+#include <string_view>
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+namespace fedmpi {
+
+namespace {
+
+// Tensors of the engine among those of the strategy in a checkpoint.
+constexpr std::string_view engine_prefix = "engine.";
+constexpr const char* server_vectors_name = "engine.server_vectors";
+
+}  // namespace
+
+FederatedState::FederatedState(Experiment& experiment, std::filesystem::path states, std::filesystem::path newer)
+    : global{at::zeros({experiment.model->layout().size()}, at::kFloat)},
+      shared{global.narrow(0, 0, experiment.model->layout().shared_size())},
+      parameters{global.narrow(0, 0, experiment.model->layout().shared_parameters_size())},
+      server_vectors{at::zeros({experiment.strategy->exchange().num_server_vectors, parameters.numel()}, at::kFloat)},
+      clients{std::move(states), std::move(newer),
+              kept_sizes(experiment.strategy->exchange(), experiment.model->layout()).total(),
+              experiment.job.federation.clients},
+      experiment_{experiment} {}
+
+void FederatedState::initialize() {
+  experiment_.model->initialize(global, random_key(experiment_.job.run.seed, Purpose::initialise));
+}
+
+void FederatedState::restore(const Checkpoint& checkpoint) {
+  global.copy_(checkpoint.parameters);
+  std::vector<NamedTensor> of_strategy;
+  for (const NamedTensor& state : checkpoint.strategy_state) {
+    if (state.name == server_vectors_name)
+      server_vectors.copy_(state.tensor);
+    else if (!state.name.starts_with(engine_prefix))
+      of_strategy.push_back(state);
+  }
+  clients.restore(checkpoint.strategy_state, checkpoint.round);
+  experiment_.strategy->restore(of_strategy);
+}
+
+ServerState FederatedState::save() const {
+  ServerState state{.global = global, .strategy = experiment_.strategy->state()};
+  if (server_vectors.size(0) > 0) state.strategy.push_back({server_vectors_name, server_vectors});
+  for (NamedTensor& kept : clients.save()) state.strategy.push_back(std::move(kept));
+  return state;
+}
+
+void FederatedState::advance(const FitRound& round, const at::Tensor& mean, const at::Tensor& next) {
+  const std::int64_t size = parameters.numel(), num_statistics = shared.numel() - size;
+  if (next.defined()) {
+    parameters.copy_(next[0]);
+    server_vectors.copy_(next.narrow(0, 1, server_vectors.size(0)));
+  } else {
+    const std::int64_t num_updates = 1 + experiment_.strategy->exchange().num_extra_updates;
+    const at::Tensor mean_updates = mean.narrow(0, 0, num_updates * size).view({num_updates, size});
+    on_one_thread([&] { experiment_.strategy->aggregate(parameters, server_vectors, mean_updates, round); });
+  }
+  shared.narrow(0, size, num_statistics).add_(mean.narrow(0, mean.numel() - num_statistics, num_statistics));
+  if (!at::isfinite(shared).all().item<bool>() || !at::isfinite(server_vectors).all().item<bool>())
+    throw Error(fmt::format("round {}: the strategy '{}' gives parameters that are not finite", round.round,
+                            experiment_.job.strategy.name));
+}
+
+}  // namespace fedmpi
