@@ -1,6 +1,6 @@
 #include "aggregation.hpp"
 
-#include "parallel_blocks.hpp"
+#include "fedmpi/one_thread.hpp"
 #include "slices.hpp"
 
 #include <exception>
@@ -87,7 +87,10 @@ at::Tensor aggregate_slices(Communicator& communicator, Strategy& strategy, cons
   const Slices slices(gather_clients(communicator, own), global.numel());
   if (strategy.exchange().products) {
     const at::Tensor products = all_products(communicator, slices, spool, server_vectors);
-    agree(communicator, [&] { on_one_thread([&] { strategy.compare(products, round); }); });
+    agree(communicator, [&] {
+      const OneThread one_thread;
+      strategy.compare(products, round);
+    });
   }
   at::Tensor next = at::empty({communicator.is_server() ? 1 + server_vectors.size(0) : 0, global.numel()}, at::kFloat);
   std::exception_ptr failure;

@@ -1,8 +1,8 @@
 #include "client.hpp"
 
 #include "fedmpi/error.hpp"
+#include "fedmpi/one_thread.hpp"
 #include "fedmpi/random.hpp"
-#include "parallel_blocks.hpp"
 #include "stopwatch.hpp"
 
 #include <algorithm>
@@ -127,7 +127,8 @@ FitRecord ClientTrainer::fit(const ClientTask& task, const std::function<void(st
   if (updates_.size(0) > 1) updates_.zero_()[0].copy_(parameters_);
   if (exchange_.update_norm) record.update_norm = l2_norm(parameters_);
   record.weight = strategy_.weight(record);
-  on_one_thread([&] { strategy_.finish_fit(updates_, fit); });
+  const OneThread one_thread;
+  strategy_.finish_fit(updates_, fit);
   record.seconds = stopwatch.seconds();
   return record;
 }
@@ -151,10 +152,9 @@ void ClientTrainer::start_from_global(const ClientTask& task, FitRecord& record,
     if (!exchange_.global_gradient) continue;
     gradients_.zero_();
     model_.fit(batch, derive(key, begin));
-    on_one_thread([&] {
-      global_gradient_.add_(gradients_.narrow(0, 0, parameters_.numel()),
-                            static_cast<double>(chosen.size()) / num_examples);
-    });
+    const OneThread one_thread;
+    global_gradient_.add_(gradients_.narrow(0, 0, parameters_.numel()),
+                          static_cast<double>(chosen.size()) / num_examples);
   }
   record.initial_loss = loss_sum / num_examples;
   load_local(task);  // the fits may have moved the model's statistics
@@ -183,7 +183,10 @@ double ClientTrainer::train(const ClientTask& task, std::span<const Trained> epo
       gradients_.zero_();
       const BatchResult result = model_.fit(dataset_.batch(Split::train, chosen),
                                             derive(dropout_key, static_cast<std::uint64_t>(record.num_steps)));
-      on_one_thread([&] { (strategy_.*adjust)(shared_gradients, fit); });
+      {
+        const OneThread one_thread;
+        (strategy_.*adjust)(shared_gradients, fit);
+      }
       if (job_.training.max_gradient_norm > 0.0) clip_gradient_norm(gradients_, job_.training.max_gradient_norm);
       optimizer_->step(factor, epochs[epoch]);
       model_.values_changed();

@@ -59,12 +59,6 @@ at::Tensor read_kept(const fs::path& path, std::int64_t size) {
   return kept;
 }
 
-const NamedTensor& find(std::span<const NamedTensor> saved, std::string_view name) {
-  const auto found = std::ranges::find_if(saved, [&](const NamedTensor& one) { return one.name == name; });
-  if (found == saved.end()) throw Error(fmt::format("the checkpoint does not say what its clients keep ({})", name));
-  return *found;
-}
-
 }  // namespace
 
 fs::path client_states_directory(const fs::path& checkpoints) {
@@ -129,7 +123,7 @@ std::vector<NamedTensor> ClientStates::save() const {
 void ClientStates::restore(std::span<const NamedTensor> saved, int round) {
   first_round_ = round;
   if (!is_needed()) return;
-  const at::Tensor rounds = find(saved, rounds_name).tensor, digests = find(saved, digests_name).tensor;
+  const at::Tensor rounds = find_state(saved, rounds_name), digests = find_state(saved, digests_name);
   const auto clients = static_cast<std::int64_t>(table_.size());
   const auto width = static_cast<std::int64_t>(KeptState{}.digest.size());
   if (rounds.scalar_type() != at::kInt || rounds.numel() != clients || digests.scalar_type() != at::kByte ||

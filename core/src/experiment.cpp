@@ -32,7 +32,14 @@ void check_fit(const Experiment& experiment) {
                                   job.strategy.name, job.model.name),
                       job.source, "strategy.name");
   const Exchange exchange = experiment.strategy->exchange();
-  const bool only_sums = exchange.aggregation == Aggregation::sum && kept_sizes(exchange, model.layout()).total() == 0;
+  const bool by_slices = exchange.aggregation == Aggregation::slices;
+  if (by_slices ? exchange.num_extra_updates > 0 : exchange.products)
+    throw UserError(fmt::format("the strategy '{}' asks for {}: its plugin is wrong", job.strategy.name,
+                                by_slices ? "slices and extra updates" : "products without slices"));
+  if (exchange.personal_model && exchange.num_client_vectors == 0)
+    throw UserError(fmt::format(
+        "the strategy '{}' has a personal model but no client vector for it: its plugin is wrong", job.strategy.name));
+  const bool only_sums = !by_slices && kept_sizes(exchange, model.layout()).total() == 0;
   if (job.checkpoint.within_round_seconds > 0.0 && !only_sums)
     throw ConfigError(
         fmt::format("{}: checkpoint.within_round_seconds keeps sums, but the strategy '{}' needs more than "

@@ -2,8 +2,8 @@
 
 #include "client.hpp"
 #include "fedmpi/error.hpp"
+#include "fedmpi/one_thread.hpp"
 #include "fedmpi/random.hpp"
-#include "parallel_blocks.hpp"
 
 #include <string_view>
 #include <utility>
@@ -38,11 +38,13 @@ void FederatedState::initialize() {
 void FederatedState::restore(const Checkpoint& checkpoint) {
   global.copy_(checkpoint.parameters);
   std::vector<NamedTensor> of_strategy;
-  for (const NamedTensor& state : checkpoint.strategy_state) {
-    if (state.name == server_vectors_name)
-      server_vectors.copy_(state.tensor);
-    else if (!state.name.starts_with(engine_prefix))
-      of_strategy.push_back(state);
+  for (const NamedTensor& state : checkpoint.strategy_state)
+    if (!state.name.starts_with(engine_prefix)) of_strategy.push_back(state);
+  if (server_vectors.size(0) > 0) {
+    const at::Tensor saved = find_state(checkpoint.strategy_state, server_vectors_name);
+    if (saved.scalar_type() != at::kFloat || saved.sizes() != server_vectors.sizes())
+      throw Error("the server vectors in the checkpoint are not those of this strategy and model");
+    server_vectors.copy_(saved);
   }
   clients.restore(checkpoint.strategy_state, checkpoint.round);
   experiment_.strategy->restore(of_strategy);
@@ -63,7 +65,8 @@ void FederatedState::advance(const FitRound& round, const at::Tensor& mean, cons
   } else {
     const std::int64_t num_updates = 1 + experiment_.strategy->exchange().num_extra_updates;
     const at::Tensor mean_updates = mean.narrow(0, 0, num_updates * size).view({num_updates, size});
-    on_one_thread([&] { experiment_.strategy->aggregate(parameters, server_vectors, mean_updates, round); });
+    const OneThread one_thread;
+    experiment_.strategy->aggregate(parameters, server_vectors, mean_updates, round);
   }
   shared.narrow(0, size, num_statistics).add_(mean.narrow(0, mean.numel() - num_statistics, num_statistics));
   if (!at::isfinite(shared).all().item<bool>() || !at::isfinite(server_vectors).all().item<bool>())

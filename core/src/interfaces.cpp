@@ -1,8 +1,10 @@
 // The interfaces' out-of-line members: one vtable and one typeinfo of each in the process, here.
 #include "fedmpi/dataset.hpp"
+#include "fedmpi/error.hpp"
 #include "fedmpi/model.hpp"
 #include "fedmpi/strategy.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include <ATen/ATen.h>
@@ -24,6 +26,12 @@ std::string Model::digest() const {
 }
 std::string Model::vocabulary_digest() const {
   return {};
+}
+
+at::Tensor find_state(std::span<const NamedTensor> state, const std::string& name) {
+  const auto found = std::ranges::find(state, name, &NamedTensor::name);
+  if (found == state.end()) throw Error("the checkpoint has no '" + name + "' among the strategy's states");
+  return found->tensor;
 }
 
 Strategy::~Strategy() = default;

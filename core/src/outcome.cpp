@@ -1,5 +1,7 @@
 #include "outcome.hpp"
 
+#include "fedmpi/communicator.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -26,6 +28,19 @@ FitOutcome merge(std::vector<FitRecord> records, std::span<const std::string> pa
   std::sort(all.records.begin(), all.records.end(), by_client);
   std::sort(all.failures.begin(), all.failures.end(), by_client);
   return all;
+}
+
+void enforce_policy(const FitOutcome& outcome, const FederationSettings& federation, int round) {
+  if (outcome.failures.empty()) return;
+  const ClientFailure& first = outcome.failures.front();
+  if (federation.on_client_failure == FailurePolicy::abort)
+    throw AgreedError(fmt::format("round {}: client {} failed: {}", round, first.client, first.message), false);
+  if (static_cast<int>(outcome.records.size()) < federation.min_fit_clients)
+    throw AgreedError(
+        fmt::format("round {}: {} clients succeeded, but federation.min_fit_clients is {}; client {} "
+                    "failed first: {}",
+                    round, outcome.records.size(), federation.min_fit_clients, first.client, first.message),
+        false);
 }
 
 void summarize(const FitOutcome& outcome, std::span<const std::int64_t> fitted, double seconds, RoundMetrics& metrics) {

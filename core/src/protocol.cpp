@@ -5,7 +5,6 @@
 #include "fedmpi/digest.hpp"
 #include "fedmpi/log.hpp"
 #include "fedmpi/progress.hpp"
-#include "parallel_blocks.hpp"
 #include "partition_statistics.hpp"
 #include "recorder.hpp"
 #include "schedule.hpp"
@@ -210,7 +209,11 @@ void Protocol::aggregate_round(const Stopwatch& stopwatch) {
   if (state_->clients.is_needed()) kept_ = communicator_.all_gather(std::span<const ClientKept>(own.kept));
   if (!outcome.failures.empty()) keep(true);  // the job may end now
   summarize(outcome, rest_, stopwatch.seconds(), metrics_);
-  enforce_policy(outcome);
+  if (record_ && job_.federation.on_client_failure == FailurePolicy::drop)
+    for (const ClientFailure& failure : outcome.failures)
+      log(LogLevel::warning,
+          fmt::format("round {}: client {} is dropped: {}", round_, failure.client, failure.message));
+  enforce_policy(outcome, job_.federation, round_);
 
   const Stopwatch aggregate_stopwatch;
   aggregate(outcome.records);
@@ -355,23 +358,6 @@ void Protocol::stop(int last_finished, StopReason reason) {
   log(LogLevel::warning,
       fmt::format("{} after round {} of {}{}", reason == out_of_time ? "out of time" : "stopped by a signal",
                   last_finished, last_round_, verifies_ ? "" : ": go on with --resume"));
-}
-
-void Protocol::enforce_policy(const FitOutcome& outcome) const {
-  if (outcome.failures.empty()) return;
-  const ClientFailure& first = outcome.failures.front();
-  if (job_.federation.on_client_failure == FailurePolicy::abort)
-    throw AgreedError(fmt::format("round {}: client {} failed: {}", round_, first.client, first.message), false);
-  if (communicator_.is_server())
-    for (const ClientFailure& failure : outcome.failures)
-      log(LogLevel::warning,
-          fmt::format("round {}: client {} is dropped: {}", round_, failure.client, failure.message));
-  if (static_cast<int>(outcome.records.size()) < job_.federation.min_fit_clients)
-    throw AgreedError(
-        fmt::format("round {}: {} clients succeeded, but federation.min_fit_clients is {}; client {} "
-                    "failed first: {}",
-                    round_, outcome.records.size(), job_.federation.min_fit_clients, first.client, first.message),
-        false);
 }
 
 void Protocol::aggregate(std::span<const FitRecord> records) {

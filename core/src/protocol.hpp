@@ -68,7 +68,6 @@ class Protocol {
   void keep(bool now);
   void clear_partial_rounds(int last);
   bool stops_now() const;
-  void enforce_policy(const FitOutcome& outcome) const;
   void aggregate(std::span<const FitRecord> records);
   void evaluate();
   void finish_round(const Stopwatch& stopwatch);

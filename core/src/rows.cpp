@@ -1,6 +1,7 @@
 #include "fedmpi/rows.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -84,6 +85,22 @@ at::Tensor combine_rows(const at::Tensor& rows, std::span<const double> weights)
     for (std::int64_t j = 0; j < width; ++j) output[first + j] = static_cast<float>(total[j]);
   }
   return sum;
+}
+
+std::vector<double> distances_from_combination(const at::Tensor& products, std::span<const double> weights) {
+  const auto n = static_cast<std::int64_t>(weights.size());
+  const auto product = products.accessor<double, 2>();
+  std::vector<double> along(weights.size(), 0.0);  // of each row and the combination
+  double square = 0.0;                             // of the combination
+  for (std::int64_t i = 0; i < n; ++i) {
+    double& sum = along[static_cast<std::size_t>(i)];
+    for (std::int64_t j = 0; j < n; ++j) sum += weights[static_cast<std::size_t>(j)] * product[i][j];
+    square += weights[static_cast<std::size_t>(i)] * sum;
+  }
+  std::vector<double> distances;
+  for (std::int64_t i = 0; i < n; ++i)
+    distances.push_back(std::sqrt(std::max(0.0, product[i][i] - 2.0 * along[static_cast<std::size_t>(i)] + square)));
+  return distances;
 }
 
 at::Tensor squared_distances(const at::Tensor& products) {

@@ -1,21 +1,45 @@
 #include "slices.hpp"
 
-#include "parallel_blocks.hpp"
-
 #include <algorithm>
+#include <exception>
+#include <functional>
 #include <numeric>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 namespace fedmpi {
 
 namespace {
 
 // In elements. A slice of all updates is what a rank holds at a time, a block of them stays in a core's cache.
-constexpr std::int64_t slice_length = 1 << 16, block_length = 1 << 12;
+constexpr std::int64_t max_slice_elements = 1 << 22, max_slice_length = 1 << 16, block_length = 1 << 12;
+
+// Whole blocks, and a slice of many updates is shorter.
+std::int64_t slice_length_for(std::int64_t num_updates) {
+  const std::int64_t fitting = max_slice_elements / std::max<std::int64_t>(num_updates, 1);
+  return std::clamp(fitting / block_length * block_length, block_length, max_slice_length);
+}
 
 std::int64_t divided(std::int64_t size, std::int64_t by) {
   return (size + by - 1) / by;
+}
+
+// Calls work(0) .. work(count - 1) on as many threads as this rank has, each on its own thread alone. Throws what the
+// lowest of them threw.
+void for_each_block(std::int64_t count, const std::function<void(std::int64_t)>& work) {
+  std::vector<std::exception_ptr> failures(static_cast<std::size_t>(count));
+  // Not at::parallel_for, which opens no parallel region for a single block: its operations would use all threads.
+#pragma omp parallel for schedule(static) num_threads(at::get_num_threads())
+  for (std::int64_t block = 0; block < count; ++block) {
+    try {
+      work(block);
+    } catch (...) {
+      failures[static_cast<std::size_t>(block)] = std::current_exception();
+    }
+  }
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace
@@ -26,19 +50,20 @@ Slices::Slices(std::span<const std::vector<std::int64_t>> clients, std::int64_t 
     num_updates_.push_back(static_cast<std::int64_t>(own.size()));
     all.insert(all.end(), own.begin(), own.end());
   }
+  slice_length_ = slice_length_for(std::ssize(all));
   order_.resize(all.size());
   std::iota(order_.begin(), order_.end(), std::int64_t{0});
   std::ranges::sort(order_, {}, [&](std::int64_t row) { return all[static_cast<std::size_t>(row)]; });
 }
 
 std::int64_t Slices::num_turns() const {
-  return divided(divided(size_, slice_length), static_cast<std::int64_t>(num_updates_.size()));
+  return divided(divided(size_, slice_length_), static_cast<std::int64_t>(num_updates_.size()));
 }
 
 Slices::Share Slices::share(std::int64_t turn, int rank) const {
   const std::int64_t slice = turn * static_cast<std::int64_t>(num_updates_.size()) + rank;
-  const std::int64_t begin = std::min(slice * slice_length, size_);
-  return {.begin = begin, .length = std::min(slice_length, size_ - begin)};
+  const std::int64_t begin = std::min(slice * slice_length_, size_);
+  return {.begin = begin, .length = std::min(slice_length_, size_ - begin)};
 }
 
 at::Tensor Slices::block(const at::Tensor& received, std::int64_t begin, std::int64_t length) const {
@@ -55,7 +80,7 @@ at::Tensor Slices::block(const at::Tensor& received, std::int64_t begin, std::in
 at::Tensor Slices::products(const at::Tensor& received, const at::Tensor& server_vectors) const {
   const std::int64_t length = received.size(1), num_blocks = divided(length, block_length);
   std::vector<at::Tensor> parts(static_cast<std::size_t>(num_blocks));
-  parallel_blocks(num_blocks, [&](std::int64_t index) {
+  for_each_block(num_blocks, [&](std::int64_t index) {
     const std::int64_t begin = index * block_length, width = std::min(block_length, length - begin);
     const at::Tensor rows =
         at::cat({block(received, begin, width), server_vectors.narrow(1, begin, width)}).to(at::kDouble);
@@ -70,7 +95,7 @@ at::Tensor Slices::products(const at::Tensor& received, const at::Tensor& server
 void Slices::aggregate(const Strategy& strategy, const FitRound& round, const at::Tensor& received, at::Tensor global,
                        at::Tensor server_vectors) const {
   const std::int64_t length = received.size(1);
-  parallel_blocks(divided(length, block_length), [&](std::int64_t index) {
+  for_each_block(divided(length, block_length), [&](std::int64_t index) {
     const std::int64_t begin = index * block_length, width = std::min(block_length, length - begin);
     strategy.aggregate_slice(global.narrow(0, begin, width), server_vectors.narrow(1, begin, width),
                              block(received, begin, width), round);

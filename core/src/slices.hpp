@@ -41,6 +41,7 @@ class FEDMPI_API Slices {
   at::Tensor block(const at::Tensor& received, std::int64_t begin, std::int64_t length) const;
 
   std::int64_t size_;
+  std::int64_t slice_length_ = 0;          // by the number of updates alone
   std::vector<std::int64_t> num_updates_;  // [rank]
   std::vector<std::int64_t> order_;        // row of `received` of each client, ascending by client
 };

@@ -8,8 +8,12 @@
 namespace fedmpi {
 
 BatchResult score(const at::Tensor& logits, const at::Tensor& labels) {
+  return score_log_probabilities(logits.detach().log_softmax(1), labels);
+}
+
+BatchResult score_log_probabilities(const at::Tensor& log_probabilities, const at::Tensor& labels) {
   BatchResult result{.num_examples = labels.size(0)};
-  const at::Tensor log_probabilities = logits.detach().log_softmax(1), chosen = log_probabilities.argmax(1);
+  const at::Tensor chosen = log_probabilities.argmax(1);
   const auto rows = log_probabilities.accessor<float, 2>();
   const auto truth = labels.accessor<std::int64_t, 1>(), guess = chosen.accessor<std::int64_t, 1>();
   for (std::int64_t i = 0; i < labels.size(0); ++i) {

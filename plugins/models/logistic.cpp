@@ -1,3 +1,4 @@
+#include "classification.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/model.hpp"
 #include "fedmpi/plugin.hpp"
@@ -43,7 +44,7 @@ class Logistic final : public fedmpi::Model {
   BatchResult fit(const Batch& batch, fedmpi::RandomKey) override {
     const at::Tensor features = flat_features(batch);
     at::Tensor log_probabilities = forward(features);
-    const BatchResult result = score(log_probabilities, batch.labels);
+    const BatchResult result = fedmpi::score_log_probabilities(log_probabilities, batch.labels);
     // d loss / d logits = (softmax - one hot) / n
     at::Tensor gradient = log_probabilities.exp_();
     gradient.scatter_add_(1, batch.labels.unsqueeze(1), at::full({features.size(0), 1}, -1.0F));
@@ -52,7 +53,9 @@ class Logistic final : public fedmpi::Model {
     return result;
   }
 
-  BatchResult evaluate(const Batch& batch) override { return score(forward(flat_features(batch)), batch.labels); }
+  BatchResult evaluate(const Batch& batch) override {
+    return fedmpi::score_log_probabilities(forward(flat_features(batch)), batch.labels);
+  }
 
  private:
   at::Tensor flat_features(const Batch& batch) const {
@@ -96,19 +99,6 @@ class Logistic final : public fedmpi::Model {
         for (std::int64_t i = 0; weight != nullptr && i < num_features_; ++i)
           weight[label * num_features_ + i] += factor * in[row * num_features_ + i];
       }
-  }
-
-  // Summed in double, in the order of the examples.
-  static BatchResult score(const at::Tensor& log_probabilities, const at::Tensor& labels) {
-    BatchResult result{.num_examples = labels.size(0)};
-    const at::Tensor chosen = log_probabilities.argmax(1);
-    const auto rows = log_probabilities.accessor<float, 2>();
-    const auto truth = labels.accessor<std::int64_t, 1>(), guess = chosen.accessor<std::int64_t, 1>();
-    for (std::int64_t i = 0; i < labels.size(0); ++i) {
-      result.loss_sum -= static_cast<double>(rows[i][truth[i]]);
-      result.num_correct += guess[i] == truth[i] ? 1 : 0;
-    }
-    return result;
   }
 
   std::int64_t num_features_;

@@ -3,9 +3,7 @@
 #include "fedmpi/strategy.hpp"
 #include "options.hpp"
 
-#include <algorithm>
 #include <array>
-#include <cmath>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -29,18 +27,11 @@ class CenteredClipping final : public fedmpi::Strategy {
     const std::size_t n = rows - 1;
     weights_.assign(rows, 0.0);
     weights_[n] = 1.0;
-    const auto product = products.accessor<double, 2>();
     for (std::int64_t iteration = 0; iteration < num_iterations_; ++iteration) {
-      std::vector<double> along(rows, 0.0), next(weights_);
-      double square = 0.0;
-      for (std::size_t i = 0; i < rows; ++i)
-        for (std::size_t j = 0; j < rows; ++j)
-          along[i] += weights_[j] * product[static_cast<std::int64_t>(i)][static_cast<std::int64_t>(j)];
-      for (std::size_t i = 0; i < rows; ++i) square += weights_[i] * along[i];
+      const std::vector<double> distances = fedmpi::distances_from_combination(products, weights_);
+      std::vector<double> next(weights_);
       for (std::size_t i = 0; i < n; ++i) {
-        const auto row = static_cast<std::int64_t>(i);
-        const double distance = std::sqrt(std::max(0.0, product[row][row] - 2.0 * along[i] + square));
-        const double factor = (distance > tau_ ? tau_ / distance : 1.0) / static_cast<double>(n);
+        const double factor = (distances[i] > tau_ ? tau_ / distances[i] : 1.0) / static_cast<double>(n);
         next[i] += factor;
         for (std::size_t j = 0; j < rows; ++j) next[j] -= factor * weights_[j];
       }

@@ -27,7 +27,7 @@ class FedAvgM final : public fedmpi::Strategy {
     return {{"velocity", velocity_}};
   }
   void restore(std::span<const fedmpi::NamedTensor> state) override {
-    velocity_ = state.empty() ? at::Tensor() : state[0].tensor;
+    velocity_ = state.empty() ? at::Tensor() : fedmpi::find_state(state, "velocity");
   }
 
  private:

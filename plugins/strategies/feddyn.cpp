@@ -39,7 +39,7 @@ class FedDyn final : public fedmpi::Strategy {
     return {{"h", h_}};
   }
   void restore(std::span<const fedmpi::NamedTensor> state) override {
-    h_ = state.empty() ? at::Tensor() : state[0].tensor;
+    h_ = state.empty() ? at::Tensor() : fedmpi::find_state(state, "h");
   }
 
  private:

@@ -35,8 +35,8 @@ class FedOpt : public Strategy {
     return {{"m", m_}, {"v", v_}};
   }
   void restore(std::span<const NamedTensor> state) override {
-    m_ = state.empty() ? at::Tensor() : state[0].tensor;
-    v_ = state.empty() ? at::Tensor() : state[1].tensor;
+    m_ = state.empty() ? at::Tensor() : find_state(state, "m");
+    v_ = state.empty() ? at::Tensor() : find_state(state, "v");
   }
 
  protected:

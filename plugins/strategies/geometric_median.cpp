@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -29,20 +28,9 @@ class GeometricMedian final : public fedmpi::Strategy {
     for (std::size_t i = 0; i < n; ++i) alpha[i] = round.records[i].weight;
     weights_ = alpha;
     normalize(weights_);
-    const auto product = products.accessor<double, 2>();
     for (std::int64_t iteration = 0; iteration < num_iterations_; ++iteration) {
-      // |u_i - v|^2 for v = sum(w_j u_j)
-      std::vector<double> along(n, 0.0);
-      double square = 0.0;
-      for (std::size_t i = 0; i < n; ++i)
-        for (std::size_t j = 0; j < n; ++j)
-          along[i] += weights_[j] * product[static_cast<std::int64_t>(i)][static_cast<std::int64_t>(j)];
-      for (std::size_t i = 0; i < n; ++i) square += weights_[i] * along[i];
-      for (std::size_t i = 0; i < n; ++i) {
-        const auto row = static_cast<std::int64_t>(i);
-        const double distance = std::sqrt(std::max(0.0, product[row][row] - 2.0 * along[i] + square));
-        weights_[i] = alpha[i] / std::max(nu_, distance);
-      }
+      const std::vector<double> distances = fedmpi::distances_from_combination(products, weights_);
+      for (std::size_t i = 0; i < n; ++i) weights_[i] = alpha[i] / std::max(nu_, distances[i]);
       normalize(weights_);
     }
   }

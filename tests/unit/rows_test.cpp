@@ -2,6 +2,7 @@
 
 #include "fedmpi/random.hpp"
 
+#include <cmath>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -46,6 +47,11 @@ TEST(Rows, DistancesFollowFromProducts) {
   EXPECT_EQ(distances[0][1].item<double>(), 25.0);
   EXPECT_EQ(distances[2][1].item<double>(), 16.0);
   EXPECT_EQ(distances[1][1].item<double>(), 0.0);
+  // From (3, 2), halfway between the last two.
+  const std::vector<double> from_middle = distances_from_combination(rows.mm(rows.t()), std::vector{0.0, 0.5, 0.5});
+  EXPECT_DOUBLE_EQ(from_middle[0], std::sqrt(13.0));
+  EXPECT_DOUBLE_EQ(from_middle[1], 2.0);
+  EXPECT_DOUBLE_EQ(from_middle[2], 2.0);
 }
 
 }  // namespace

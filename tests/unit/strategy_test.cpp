@@ -299,7 +299,6 @@ TEST(Strategies, GoOnFromTheirState) {
     Server second(name, given, {after_one[0].item<float>()}, 1);
     second.strategy().restore(first.strategy().state());
     const at::Tensor expected = whole.round(of({0.6F}));
-    // The bias correction goes by the round, which is 1 here.
     EXPECT_TRUE(at::equal(second.round(of({0.6F})), expected));
   }
 }

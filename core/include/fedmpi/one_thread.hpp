@@ -5,7 +5,8 @@
 namespace fedmpi {
 
 // While it lives, LibTorch's operators run on one thread: convolutions, float32 products and whole sums take their
-// terms in another order with another number of threads, and a model's results must not. Main thread only.
+// terms in another order with another number of threads, and the last elements of a thread's piece may be computed by
+// other instructions. Results must not depend on that. Main thread only.
 class OneThread {
  public:
   OneThread() : before_{at::get_num_threads()} {

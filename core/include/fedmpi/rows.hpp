@@ -3,6 +3,7 @@
 #include "fedmpi/export.hpp"
 
 #include <span>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -19,6 +20,9 @@ FEDMPI_API at::Tensor median_of_sorted(const at::Tensor& rows);
 
 // sum(weights[i] * rows[i]), in double, float32 [length]. std::logic_error unless there is a weight for each row.
 FEDMPI_API at::Tensor combine_rows(const at::Tensor& rows, std::span<const double> weights);
+
+// |rows[i] - sum(weights[j] * rows[j])| from the rows' inner products, a weight and a result for each row.
+FEDMPI_API std::vector<double> distances_from_combination(const at::Tensor& products, std::span<const double> weights);
 
 // |rows[i] - rows[j]|^2 from the rows' inner products, float64 [n, n]; never negative, zero on the diagonal.
 FEDMPI_API at::Tensor squared_distances(const at::Tensor& products);

@@ -32,6 +32,9 @@ struct NamedTensor {
   at::Tensor tensor;
 };
 
+// The tensor called `name`. Error when there is none.
+FEDMPI_API at::Tensor find_state(std::span<const NamedTensor> state, const std::string& name);
+
 // How the clients' updates come together. `sum`: one weighted sum, the server's memory does not depend on how many
 // clients there are. `slices`: each rank gets a range of coordinates of all updates at a time.
 enum class Aggregation { sum, slices };
@@ -121,7 +124,8 @@ class FEDMPI_API Strategy {
   virtual void aggregate_slice(at::Tensor global, at::Tensor server_vectors, at::Tensor updates,
                                const FitRound& round) const;
 
-  // What the server half needs to go on after a restart, besides the server vectors. restore gets what state returned.
+  // What the server half needs to go on after a restart, besides the server vectors. restore gets what state returned,
+  // or what a checkpoint of another version did: see find_state.
   virtual std::vector<NamedTensor> state() const;
   virtual void restore(std::span<const NamedTensor> state);
 };
