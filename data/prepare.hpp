@@ -1,5 +1,7 @@
 #pragma once
 
+#include "table_source.hpp"
+
 #include <cstdint>
 #include <filesystem>
 #include <vector>
@@ -7,7 +9,6 @@
 namespace fedmpi {
 
 struct PrepareSettings {
-  std::filesystem::path source;      // aclImdb_v1.tar.gz, or the extracted directory or its parent
   std::filesystem::path vocabulary;  // vocab.txt
   std::filesystem::path output;      // directory for the shards; made when missing
   std::int64_t max_tokens = 512;     // of one example, [CLS] and [SEP] included
@@ -31,9 +32,14 @@ struct PrepareSummary {
   double seconds = 0;
 };
 
-// Makes the shards of the Large Movie Review Dataset that data/README.md describes: all of them or, on any error and
-// on SIGINT, SIGTERM and SIGHUP, none. The same settings give the same content however many threads work and in
-// whatever order the source holds the reviews. Throws UserError and FileError. Main thread.
-PrepareSummary prepare_imdb(const PrepareSettings& settings);
+// These make shards as data/README.md describes them: all of them or, on any error and on SIGINT, SIGTERM and SIGHUP,
+// none. The same settings give the same content however many threads work. Throw UserError and FileError. Main thread.
+
+// Of the Large Movie Review Dataset: `source` is aclImdb_v1.tar.gz, or the extracted directory or its parent. The order
+// in which it holds the reviews does not matter.
+PrepareSummary prepare_imdb(const std::filesystem::path& source, const PrepareSettings& settings);
+
+// Of any labelled texts.
+PrepareSummary prepare_table(const TableSettings& table, const PrepareSettings& settings);
 
 }  // namespace fedmpi

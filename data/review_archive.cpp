@@ -9,6 +9,7 @@
 #include <exception>
 #include <fstream>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <archive.h>
@@ -38,24 +39,59 @@ struct CloseArchive {
   void operator()(archive* handle) const { archive_read_free(handle); }
 };
 
+// What reviews are, wherever they lie.
+class ReviewSource : public ExampleSource {
+ public:
+  explicit ReviewSource(std::filesystem::path path) : path_{std::move(path)} {}
+
+  void settle(std::vector<TokenizedExample>& all) override {
+    const auto same = [](const TokenizedExample& a, const TokenizedExample& b) { return a.name == b.name; };
+    const auto found = std::adjacent_find(all.begin(), all.end(), same);
+    if (found != all.end()) fail(path_, fmt::format("holds two reviews {}", review_name(found->name)));
+    for (const Split split : {Split::train, Split::test})
+      for (const int label : {0, 1}) require(all, split, label);
+  }
+  std::int64_t num_labels() const override { return 2; }
+  bool has_keys() const override { return false; }
+  std::string describe(const ExampleName& name) const override { return review_name(name); }
+  std::map<std::string, std::string> provenance() const override {
+    return {{"source", (path_.has_filename() ? path_ : path_.parent_path()).filename().string()}};
+  }
+
+ protected:
+  const std::filesystem::path path_;
+
+ private:
+  void require(const std::vector<TokenizedExample>& all, Split split, int label) const {
+    const bool found = std::any_of(all.begin(), all.end(), [&](const TokenizedExample& review) {
+      return review.name.split == split && review.name.label == label;
+    });
+    if (found) return;
+    const std::string file =
+        fmt::format("{}/{}/<id>_<rating>.txt", split == Split::train ? "train" : "test", label == 1 ? "pos" : "neg");
+    fail(path_, fmt::format("holds no review; looked for {}, alone or under one directory", file));
+  }
+};
+
 class ArchiveSource : public ReviewSource {
  public:
-  explicit ArchiveSource(const std::filesystem::path& path) : path_{path}, file_{path}, archive_{archive_read_new()} {
+  explicit ArchiveSource(const std::filesystem::path& path)
+      : ReviewSource{path}, file_{path}, archive_{archive_read_new()} {
     archive_read_support_format_tar(archive_.get());
     if (archive_read_open(archive_.get(), this, nullptr, &ArchiveSource::read_block, nullptr) != ARCHIVE_OK) broken();
   }
 
-  bool next(Review& review) override {
+  bool next(Example& review) override {
     archive_entry* entry = nullptr;
     while (next_entry(&entry)) {
       const char* name = archive_entry_pathname(entry);
-      const auto key = parse_review_path(name != nullptr ? name : "");
-      if (!key) continue;
+      const auto parsed = parse_review_path(name != nullptr ? name : "");
+      if (!parsed) continue;
       if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != nullptr) {
         fail(path_, fmt::format("{} is not a plain file", name));
       }
       check_count(++count_, path_);
-      review.key = *key;
+      review.name = *parsed;
       read_text(archive_entry_size(entry), name, review.text);
       return true;
     }
@@ -107,7 +143,6 @@ class ArchiveSource : public ReviewSource {
          fmt::format("not a whole tar.gz archive ({}); fetch it again", reason != nullptr ? reason : "it ends early"));
   }
 
-  std::filesystem::path path_;
   GzipFile file_;
   std::unique_ptr<archive, CloseArchive> archive_;
   std::exception_ptr error_;
@@ -116,7 +151,7 @@ class ArchiveSource : public ReviewSource {
 
 class DirectorySource : public ReviewSource {
  public:
-  explicit DirectorySource(const std::filesystem::path& path) {
+  explicit DirectorySource(const std::filesystem::path& path) : ReviewSource{path} {
     for (const auto& root : {path, path / "aclImdb"}) {
       if (!std::filesystem::is_directory(root / "train")) continue;
       list(root);
@@ -125,10 +160,10 @@ class DirectorySource : public ReviewSource {
     fail(path, fmt::format("holds neither train/ nor aclImdb/train/; looked for {}", layout));
   }
 
-  bool next(Review& review) override {
+  bool next(Example& review) override {
     if (next_ == files_.size()) return false;
     const std::filesystem::path& path = files_[next_++];
-    review.key = *parse_review_path(key_part(path));
+    review.name = *parse_review_path(name_part(path));
     std::ifstream file(path, std::ios::binary);
     review.text.resize(static_cast<std::size_t>(max_review_bytes + 1));
     file.read(review.text.data(), max_review_bytes + 1);
@@ -143,7 +178,7 @@ class DirectorySource : public ReviewSource {
   std::int64_t bytes_read() const override { return bytes_read_; }
 
  private:
-  static std::string key_part(const std::filesystem::path& file) {
+  static std::string name_part(const std::filesystem::path& file) {
     const auto directory = file.parent_path();
     return (directory.parent_path().filename() / directory.filename() / file.filename()).string();
   }
@@ -152,7 +187,7 @@ class DirectorySource : public ReviewSource {
     for (const char* part : {"train/neg", "train/pos", "test/neg", "test/pos"}) {
       std::error_code error;
       for (const auto& entry : std::filesystem::directory_iterator(root / part, error)) {
-        if (!parse_review_path(key_part(entry.path()))) continue;
+        if (!parse_review_path(name_part(entry.path()))) continue;
         if (!entry.is_regular_file()) fail(entry.path(), "is not a plain file");
         total_bytes_ += static_cast<std::int64_t>(entry.file_size());
         files_.push_back(entry.path());
@@ -186,26 +221,27 @@ bool parse_number(std::string_view& text, std::int64_t& value) {
 
 }  // namespace
 
-std::string to_string(const ReviewKey& key) {
-  return fmt::format("{}/{}/{}", key.split == Split::train ? "train" : "test", key.label == 1 ? "pos" : "neg", key.id);
+std::string review_name(const ExampleName& name) {
+  return fmt::format("{}/{}/{}", name.split == Split::train ? "train" : "test", name.label == 1 ? "pos" : "neg",
+                     name.id);
 }
 
-std::optional<ReviewKey> parse_review_path(std::string_view path) {
+std::optional<ExampleName> parse_review_path(std::string_view path) {
   if (path.starts_with("./")) path.remove_prefix(2);
-  std::string_view name = take_last(path);
+  std::string_view file = take_last(path);
   const std::string_view label = take_last(path);
   const std::string_view split = take_last(path);
   if ((split != "train" && split != "test") || (label != "neg" && label != "pos")) return std::nullopt;
   if (path.find('/') != std::string_view::npos) return std::nullopt;
-  ReviewKey key{split == "train" ? Split::train : Split::test, label == "pos" ? 1 : 0};
+  ExampleName name{split == "train" ? Split::train : Split::test, label == "pos" ? 1 : 0};
   std::int64_t rating = 0;
-  if (!parse_number(name, key.id) || !name.starts_with('_')) return std::nullopt;
-  name.remove_prefix(1);
-  if (!parse_number(name, rating) || name != ".txt") return std::nullopt;
-  return key;
+  if (!parse_number(file, name.id) || !file.starts_with('_')) return std::nullopt;
+  file.remove_prefix(1);
+  if (!parse_number(file, rating) || file != ".txt") return std::nullopt;
+  return name;
 }
 
-std::unique_ptr<ReviewSource> open_reviews(const std::filesystem::path& path) {
+std::unique_ptr<ExampleSource> open_reviews(const std::filesystem::path& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) return std::make_unique<DirectorySource>(path);
   if (!std::filesystem::is_regular_file(path, error)) {

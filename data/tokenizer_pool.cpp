@@ -29,36 +29,36 @@ TokenizerPool::~TokenizerPool() {
   stop(true);
 }
 
-void TokenizerPool::add(Review&& review) {
-  filling_.push_back(std::move(review));
+void TokenizerPool::add(Example&& example) {
+  filling_.push_back(std::move(example));
   if (filling_.size() == batch_size) push();
 }
 
-std::vector<TokenizedReview> TokenizerPool::finish() {
+std::vector<TokenizedExample> TokenizerPool::finish() {
   push();
   stop(false);
   if (error_) std::rethrow_exception(error_);
-  std::vector<TokenizedReview> all;
+  std::vector<TokenizedExample> all;
   for (Worker& worker : workers_) {
     std::size_t start = 0;
-    for (std::size_t i = 0; i < worker.reviews.size(); ++i) {
-      worker.reviews[i].tokens = std::span(worker.tokens).subspan(start, worker.ends[i] - start);
+    for (std::size_t i = 0; i < worker.examples.size(); ++i) {
+      worker.examples[i].tokens = std::span(worker.tokens).subspan(start, worker.ends[i] - start);
       start = worker.ends[i];
-      all.push_back(std::move(worker.reviews[i]));
+      all.push_back(std::move(worker.examples[i]));
     }
   }
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return all;
 }
 
 void TokenizerPool::work(Worker& worker, const Vocabulary& vocabulary, bool lower_case, std::int64_t max_tokens) {
   try {
     WordPiece tokenizer(vocabulary, lower_case);
-    for (std::vector<Review> batch; take(batch);) {
-      for (const Review& review : batch) {
-        const bool cut = tokenizer.encode(review.text, max_tokens, worker.tokens);
+    for (std::vector<Example> batch; take(batch);) {
+      for (const Example& example : batch) {
+        const bool cut = tokenizer.encode(example.text, max_tokens, worker.tokens);
         worker.ends.push_back(worker.tokens.size());
-        worker.reviews.push_back({review.key, digest(std::string_view(review.text)), {}, cut});
+        worker.examples.push_back({example.name, example.key, digest(std::string_view(example.text)), {}, cut});
       }
     }
   } catch (...) {
@@ -68,7 +68,7 @@ void TokenizerPool::work(Worker& worker, const Vocabulary& vocabulary, bool lowe
   }
 }
 
-bool TokenizerPool::take(std::vector<Review>& batch) {
+bool TokenizerPool::take(std::vector<Example>& batch) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return closed_ || error_ || !waiting_.empty(); });
   if (waiting_.empty() || error_) return false;

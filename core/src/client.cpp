@@ -1,5 +1,6 @@
 #include "client.hpp"
 
+#include "evaluation.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/one_thread.hpp"
 #include "fedmpi/random.hpp"
@@ -148,7 +149,8 @@ void ClientTrainer::start_from_global(const ClientTask& task, FitRecord& record,
   for (std::size_t begin = 0; begin < task.examples.size(); begin += batch_size) {
     const auto chosen = task.examples.subspan(begin, std::min(batch_size, task.examples.size() - begin));
     const Batch batch = dataset_.batch(Split::train, chosen);
-    if (exchange_.initial_loss) loss_sum += model_.evaluate(batch).loss_sum;
+    if (exchange_.initial_loss)
+      loss_sum += model_.evaluate(batch, no_predictions(std::ssize(chosen), model_.task())).loss_sum;
     if (!exchange_.global_gradient) continue;
     gradients_.zero_();
     model_.fit(batch, derive(key, begin));

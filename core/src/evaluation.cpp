@@ -1,9 +1,86 @@
 #include "evaluation.hpp"
 
+#include "fedmpi/error.hpp"
+
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <map>
 #include <tuple>
 
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
 namespace fedmpi {
+
+namespace {
+
+constexpr std::int64_t max_confusion_labels = 100;
+
+using CountOf = std::map<std::array<std::int64_t, 3>, std::int64_t>;  // central, label, predicted
+
+// One that is outside [least, limit) is the error of a plugin.
+void check_labels(std::span<const std::int64_t> labels, std::int64_t least, std::int64_t limit, const char* whose) {
+  for (const std::int64_t label : labels) {
+    if (label >= least && label < limit) continue;
+    throw Error(
+        fmt::format("the {} gives an example the label {}, but says that its labels are 0 to {}: its plugin is "
+                    "wrong",
+                    whose, label, limit - 1));
+  }
+}
+
+std::span<const std::int64_t> integers(const at::Tensor& tensor) {
+  return {tensor.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(tensor.numel())};
+}
+
+void count_labels(const at::Tensor& labels, const at::Tensor& predictions, bool central, CountOf& counts) {
+  const auto label = integers(labels), predicted = integers(predictions);
+  for (std::size_t i = 0; i < predicted.size(); ++i) ++counts[{central ? 1 : 0, label[i], predicted[i]}];
+}
+
+double absolute_error_sum(const Batch& batch, const at::Tensor& predictions) {
+  const auto* target = batch.targets.const_data_ptr<float>();
+  const auto* predicted = predictions.const_data_ptr<float>();
+  double sum = 0.0;
+  for (std::int64_t i = 0; i < predictions.numel(); ++i)
+    sum += std::abs(static_cast<double>(predicted[i]) - static_cast<double>(target[i]));
+  return sum;
+}
+
+void score_labels(std::span<const LabelCount> counts, bool central, const LabelRange& labels, Score& score) {
+  const auto is_unknown = [](const LabelCount& one) { return one.predicted < 0; };
+  if (std::ranges::any_of(counts, is_unknown)) return;
+  const auto size = static_cast<std::size_t>(labels.num_labels);
+  std::vector<std::int64_t> of(size), taken_for(size), right(size);
+  std::int64_t num_examples = 0, num_right = 0;
+  const bool few = labels.num_predicted <= max_confusion_labels;
+  if (few) score.confusion.assign(size, std::vector<std::int64_t>(static_cast<std::size_t>(labels.num_predicted)));
+  for (const LabelCount& one : counts) {
+    if ((one.central != 0) != central) continue;
+    const auto label = static_cast<std::size_t>(one.label), predicted = static_cast<std::size_t>(one.predicted);
+    num_examples += one.count;
+    of[label] += one.count;
+    if (predicted < size) taken_for[predicted] += one.count;
+    if (few) score.confusion[label][predicted] += one.count;
+    if (label != predicted) continue;
+    right[label] += one.count;
+    num_right += one.count;
+  }
+  score.accuracy = static_cast<double>(num_right) / static_cast<double>(num_examples);
+  double f1_sum = 0.0;
+  for (std::size_t i = 0; i < size; ++i)
+    if (right[i] > 0) f1_sum += 2.0 * static_cast<double>(right[i]) / static_cast<double>(of[i] + taken_for[i]);
+  score.f1 = f1_sum / static_cast<double>(size);
+}
+
+}  // namespace
+
+at::Tensor no_predictions(std::int64_t size, Task task) {
+  return task == Task::regression ? at::full({size}, std::numeric_limits<float>::quiet_NaN(), at::kFloat)
+                                  : at::full({size}, -1, at::kLong);
+}
 
 void append_blocks(std::vector<EvaluationBlock>& blocks, const Dataset& dataset, std::vector<std::int64_t> examples,
                    std::int64_t batch_size, std::int64_t client) {
@@ -34,23 +111,71 @@ std::vector<EvaluationBlock> evaluation_blocks(const Job& job, const Dataset& da
   return blocks;
 }
 
-Scores combine(std::span<const EvaluationBlock> blocks, std::vector<BlockResult> results) {
-  // Sums of doubles: only their order makes them the same on any number of ranks.
-  std::sort(results.begin(), results.end(),
-            [](const BlockResult& a, const BlockResult& b) { return a.block < b.block; });
-  const auto score = [&](bool central) -> std::optional<Score> {
-    BatchResult sums;
-    for (const BlockResult& result : results) {
-      if ((blocks[static_cast<std::size_t>(result.block)].client < 0) != central) continue;
-      sums.loss_sum += result.sums.loss_sum;
-      sums.num_correct += result.sums.num_correct;
-      sums.num_examples += result.sums.num_examples;
+EvaluationResults evaluate_blocks(Model& model, const Dataset& dataset, std::span<const EvaluationBlock> blocks,
+                                  std::span<const std::size_t> chosen, const std::function<void(std::int64_t)>& load) {
+  EvaluationResults results;
+  CountOf counts;
+  // In the order of the blocks those of a client follow one another: its model is loaded once.
+  std::vector<std::size_t> order(chosen.begin(), chosen.end());
+  std::ranges::sort(order);
+  for (const std::size_t number : order) {
+    const EvaluationBlock& block = blocks[number];
+    load(block.client);
+    const Batch batch = dataset.batch(Split::test, block.examples);
+    const at::Tensor predictions = no_predictions(std::ssize(block.examples), dataset.task());
+    BlockResult result{static_cast<std::int64_t>(number), model.evaluate(batch, predictions)};
+    if (dataset.task() == Task::regression) {
+      result.absolute_error_sum = absolute_error_sum(batch, predictions);
+    } else {
+      check_labels(integers(batch.labels), 0, dataset.num_labels(), "dataset");
+      check_labels(integers(predictions), -1, model.num_labels(), "model");
+      count_labels(batch.labels, predictions, block.client < 0, counts);
     }
-    if (sums.num_examples == 0) return std::nullopt;
-    const auto examples = static_cast<double>(sums.num_examples);
-    return Score{sums.loss_sum / examples, static_cast<double>(sums.num_correct) / examples};
+    results.blocks.push_back(result);
+  }
+  for (const auto& [of, count] : counts) results.counts.push_back({of[0], of[1], of[2], count});
+  return results;
+}
+
+Scores combine(std::span<const EvaluationBlock> blocks, EvaluationResults results, const LabelRange& labels) {
+  // Sums of doubles: only their order makes them the same on any number of ranks.
+  std::sort(results.blocks.begin(), results.blocks.end(),
+            [](const BlockResult& a, const BlockResult& b) { return a.block < b.block; });
+  const auto part = [&](bool central) -> std::optional<Score> {
+    double loss_sum = 0.0, error_sum = 0.0;
+    std::int64_t num_examples = 0;
+    for (const BlockResult& result : results.blocks) {
+      if ((blocks[static_cast<std::size_t>(result.block)].client < 0) != central) continue;
+      loss_sum += result.sums.loss_sum;
+      error_sum += result.absolute_error_sum;
+      num_examples += result.sums.num_examples;
+    }
+    if (num_examples == 0) return std::nullopt;
+    const auto examples = static_cast<double>(num_examples);
+    Score score{.loss = loss_sum / examples};
+    if (labels.task == Task::regression)
+      score.mean_absolute_error = std::isnan(error_sum) ? std::nullopt : std::optional(error_sum / examples);
+    else
+      score_labels(results.counts, central, labels, score);
+    return score;
   };
-  return {.federated = score(false), .central = score(true)};
+  return {.federated = part(false), .central = part(true)};
+}
+
+void record(const Scores& scores, RoundMetrics& metrics) {
+  if (const auto& score = scores.federated) {
+    metrics.evaluate_loss = score->loss;
+    metrics.evaluate_accuracy = score->accuracy;
+    metrics.evaluate_f1 = score->f1;
+    metrics.evaluate_mean_absolute_error = score->mean_absolute_error;
+  }
+  if (const auto& score = scores.central) {
+    metrics.central_loss = score->loss;
+    metrics.central_accuracy = score->accuracy;
+    metrics.central_f1 = score->f1;
+    metrics.central_mean_absolute_error = score->mean_absolute_error;
+    metrics.central_confusion = score->confusion;
+  }
 }
 
 }  // namespace fedmpi

@@ -3,13 +3,17 @@
 #include "fedmpi/dataset.hpp"
 #include "fedmpi/export.hpp"
 #include "fedmpi/job.hpp"
+#include "fedmpi/metrics.hpp"
 #include "fedmpi/model.hpp"
 #include "partition.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 namespace fedmpi {
 
@@ -25,11 +29,29 @@ struct EvaluationBlock {
 struct BlockResult {
   std::int64_t block = 0;
   BatchResult sums;
+  double absolute_error_sum = 0.0;  // regression
+};
+
+// How many examples of one label were taken for one label, on their way to every rank: whole numbers, whose sum no
+// order changes. No padding.
+struct LabelCount {
+  std::int64_t central = 0;  // 1, or 0 for the clients'
+  std::int64_t label = 0;
+  std::int64_t predicted = 0;  // -1: the model does not say
+  std::int64_t count = 0;
+};
+
+// What evaluating some blocks gives, on one rank or gathered from all.
+struct EvaluationResults {
+  std::vector<BlockResult> blocks;  // in any order
+  std::vector<LabelCount> counts;   // in any order, the same pair any number of times; none for regression
 };
 
 struct Score {
-  double loss = 0.0;  // mean over examples
-  double accuracy = 0.0;
+  double loss = 0.0;                          // mean over examples
+  std::optional<double> accuracy, f1;         // classification; see RoundMetrics
+  std::optional<double> mean_absolute_error;  // regression
+  Confusion confusion;                        // classification with few labels; see RoundMetrics
 };
 
 struct Scores {
@@ -47,7 +69,27 @@ FEDMPI_API std::vector<EvaluationBlock> evaluation_blocks(const Job& job, const 
                                                           const Partition& partition,
                                                           std::span<const std::int64_t> cohort);
 
-// `results` in any order, one for each block.
-FEDMPI_API Scores combine(std::span<const EvaluationBlock> blocks, std::vector<BlockResult> results);
+// The blocks that `chosen` names. `load` is called with a block's client before its model is needed; it may well be the
+// one before. Error when the model predicts a label that it does not have.
+FEDMPI_API EvaluationResults evaluate_blocks(Model& model, const Dataset& dataset,
+                                             std::span<const EvaluationBlock> blocks,
+                                             std::span<const std::size_t> chosen,
+                                             const std::function<void(std::int64_t client)>& load);
+
+// The number of labels that the examples may have, and that the model may take them for.
+struct LabelRange {
+  Task task = Task::classification;
+  std::int64_t num_labels = 0, num_predicted = 0;
+};
+
+// `results` of every block once.
+FEDMPI_API Scores combine(std::span<const EvaluationBlock> blocks, EvaluationResults results, const LabelRange& labels);
+
+// Room for what a model predicts of so many examples, with what no model predicts: those that stay know their loss
+// alone.
+FEDMPI_API at::Tensor no_predictions(std::int64_t size, Task task);
+
+// Writes the scores into a round's metrics.
+FEDMPI_API void record(const Scores& scores, RoundMetrics& metrics);
 
 }  // namespace fedmpi

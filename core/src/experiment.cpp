@@ -12,10 +12,19 @@ namespace fedmpi {
 
 namespace {
 
+const char* name_of(Task task) {
+  return task == Task::regression ? "regression (numbers)" : "classification (labels)";
+}
+
 void check_fit(const Experiment& experiment) {
   const Model& model = *experiment.model;
   const Dataset& dataset = *experiment.dataset;
   const Job& job = experiment.job;
+  if (dataset.task() != model.task())
+    throw ConfigError(
+        fmt::format("{}: the dataset '{}' is for {}, but the model '{}' for {}: choose another of the two", job.source,
+                    job.dataset.name, name_of(dataset.task()), job.model.name, name_of(model.task())),
+        job.source, "model.name");
   if (dataset.num_labels() > model.num_labels())
     throw ConfigError(
         fmt::format("{}: the dataset has {} labels, but the model is made for {}: set model.num_labels = {}",

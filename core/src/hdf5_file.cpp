@@ -19,7 +19,7 @@ using hdf5::Handle;
 
 namespace {
 
-constexpr std::uint64_t max_string_bytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t max_string_bytes = std::uint64_t{1} << 30;
 constexpr std::uint64_t max_chunk_bytes = std::uint64_t{256} << 20;
 constexpr std::uint64_t max_inflated_bytes = std::uint64_t{64} << 30;
 constexpr std::uint64_t max_inflation = 1024;  // deflate's own limit is 1032

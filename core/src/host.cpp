@@ -80,28 +80,21 @@ void Host::add(std::span<const FitRecord> records, const at::Tensor& sum) {
   sum_.sum().add_(sum);
 }
 
-std::vector<BlockResult> Host::evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> chosen,
-                                        const at::Tensor& global) {
-  // In the order of the blocks those of a client follow one another: what it keeps is read once.
-  std::vector<std::size_t> order(chosen.begin(), chosen.end());
-  std::ranges::sort(order);
-  std::vector<BlockResult> results;
+EvaluationResults Host::evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> chosen,
+                                 const at::Tensor& global) {
   trainer_.load(global);
   std::int64_t loaded = -1;  // whose model; -1: the global one
-  for (const std::size_t block : order) {
-    const std::int64_t client = blocks[block].client;
+  const auto load = [&](std::int64_t client) {
     const bool is_own = states_.is_needed() && client >= 0 && !states_.is_first(client);
-    if (const std::int64_t wanted = is_own ? client : -1; wanted != loaded) {
-      if (is_own)
-        trainer_.load(global, states_.read(client));
-      else
-        trainer_.load(global);
-      loaded = wanted;
-    }
-    results.push_back({static_cast<std::int64_t>(block),
-                       experiment_.model->evaluate(experiment_.dataset->batch(Split::test, blocks[block].examples))});
-  }
-  return results;
+    const std::int64_t wanted = is_own ? client : -1;
+    if (wanted == loaded) return;
+    if (is_own)
+      trainer_.load(global, states_.read(client));
+    else
+      trainer_.load(global);
+    loaded = wanted;
+  };
+  return evaluate_blocks(*experiment_.model, *experiment_.dataset, blocks, chosen, load);
 }
 
 }  // namespace fedmpi

@@ -48,8 +48,8 @@ class FEDMPI_API Host {
   const FixedPointSum& sum() const { return sum_; }
   const UpdateSpool& spool() const { return spool_; }
 
-  std::vector<BlockResult> evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> chosen,
-                                    const at::Tensor& global);
+  EvaluationResults evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> chosen,
+                             const at::Tensor& global);
 
  private:
   FitRecord fit_one(std::int64_t client, const at::Tensor& global, const at::Tensor& server_vectors,

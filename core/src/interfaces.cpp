@@ -12,6 +12,9 @@
 namespace fedmpi {
 
 Dataset::~Dataset() = default;
+Task Dataset::task() const {
+  return Task::classification;
+}
 std::span<const std::int64_t> Dataset::keys(Split) const {
   return {};
 }
@@ -20,6 +23,9 @@ std::string Dataset::vocabulary_digest() const {
 }
 
 Model::~Model() = default;
+Task Model::task() const {
+  return Task::classification;
+}
 void Model::values_changed() {}
 std::string Model::digest() const {
   return {};

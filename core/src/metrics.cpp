@@ -140,6 +140,17 @@ class LineFile {
   std::ofstream file_;
 };
 
+Confusion confusion_of(const nlohmann::json& rows) {
+  if (!rows.is_array()) throw Error("the confusion matrix is not a list of rows");
+  Confusion confusion;
+  for (const auto& row : rows) {
+    if (!row.is_array()) throw Error("a row of the confusion matrix is not a list");
+    auto& counts = confusion.emplace_back();
+    for (const auto& count : row) counts.push_back(json_integer<std::int64_t>(count));
+  }
+  return confusion;
+}
+
 std::string joined(std::span<const std::string> lines) {
   std::string text;
   for (const std::string& line : lines) text += line + "\n";
@@ -157,6 +168,7 @@ std::string csv_of(std::span<const std::string> lines) {
 std::string to_json_line(const RoundMetrics& metrics) {
   ToJson json;
   for_each_field(metrics, std::ref(json));
+  if (!metrics.central_confusion.empty()) json.line["central"]["confusion"] = metrics.central_confusion;
   for (const ClientFailure& one : metrics.failed)
     json.line["failed"].push_back({{"client", one.client}, {"reason", one.message}});
   return json.line.dump();
@@ -171,6 +183,10 @@ RoundMetrics from_json_line(const std::string& line) {
       for (const auto& one : *failed)
         metrics.failed.push_back({json_integer<std::int64_t>(one.at("client")), one.at("reason").get<std::string>()});
       flat.erase(failed);
+    }
+    if (const auto confusion = flat.find("central.confusion"); confusion != flat.end()) {
+      metrics.central_confusion = confusion_of(*confusion);
+      flat.erase(confusion);
     }
     if (!flat.empty()) throw Error(fmt::format("the key {} is not known", flat.begin().key()));
     return metrics;

@@ -14,8 +14,12 @@ void for_each_field(Metrics& metrics, Visit visit) {
   visit("fit.loss", metrics.fit_loss);
   visit("evaluate.loss", metrics.evaluate_loss);
   visit("evaluate.accuracy", metrics.evaluate_accuracy);
+  visit("evaluate.f1", metrics.evaluate_f1);
+  visit("evaluate.mean_absolute_error", metrics.evaluate_mean_absolute_error);
   visit("central.loss", metrics.central_loss);
   visit("central.accuracy", metrics.central_accuracy);
+  visit("central.f1", metrics.central_f1);
+  visit("central.mean_absolute_error", metrics.central_mean_absolute_error);
   visit("seconds.broadcast", metrics.seconds.broadcast);
   visit("seconds.fit", metrics.seconds.fit);
   visit("seconds.aggregate", metrics.seconds.aggregate);

@@ -3,6 +3,7 @@
 #include "terminal.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include <fmt/format.h>
@@ -67,7 +68,8 @@ Progress::Progress(std::string title, std::int64_t total, std::string unit, bool
 
 Progress::~Progress() {
   if (!enabled_) return;
-  draw(true);
+  // Work that failed has no end to tell of: the error stands alone.
+  if (terminal_ || std::uncaught_exceptions() == 0) draw(true);
   if (terminal_) terminal::end_progress();
 }
 

@@ -391,19 +391,15 @@ void Protocol::evaluate() {
   std::vector<std::int64_t> block_costs;
   for (const EvaluationBlock& block : blocks) block_costs.push_back(block.cost);
   const auto schedule = longest_first(block_costs, static_cast<std::size_t>(communicator_.size()));
-  std::vector<BlockResult> own;
+  EvaluationResults own;
   agree(communicator_, [&] {
     own = host_->evaluate(blocks, schedule[static_cast<std::size_t>(communicator_.rank())], state_->global);
   });
-  const Scores scores = combine(blocks, communicator_.all_gather(std::span<const BlockResult>(own)));
-  if (scores.federated) {
-    metrics_.evaluate_loss = scores.federated->loss;
-    metrics_.evaluate_accuracy = scores.federated->accuracy;
-  }
-  if (scores.central) {
-    metrics_.central_loss = scores.central->loss;
-    metrics_.central_accuracy = scores.central->accuracy;
-  }
+  EvaluationResults all{.blocks = communicator_.all_gather(std::span<const BlockResult>(own.blocks))};
+  all.counts = communicator_.all_gather(std::span<const LabelCount>(own.counts));
+  const Dataset& dataset = *experiment_.dataset;
+  record(combine(blocks, std::move(all), {dataset.task(), dataset.num_labels(), experiment_.model->num_labels()}),
+         metrics_);
   metrics_.seconds.evaluate = stopwatch.seconds();
 }
 

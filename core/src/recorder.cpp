@@ -62,6 +62,8 @@ std::string round_line(const RoundMetrics& metrics, int num_rounds) {
   if (metrics.fit_loss) line += fmt::format(", fit loss {:.4f}", *metrics.fit_loss);
   if (metrics.evaluate_accuracy) line += fmt::format(", federated accuracy {:.4f}", *metrics.evaluate_accuracy);
   if (metrics.central_accuracy) line += fmt::format(", central accuracy {:.4f}", *metrics.central_accuracy);
+  if (const auto& error = metrics.evaluate_mean_absolute_error) line += fmt::format(", federated error {:.4f}", *error);
+  if (const auto& error = metrics.central_mean_absolute_error) line += fmt::format(", central error {:.4f}", *error);
   return line + fmt::format(", digest {:.12}, {:.1f} s", metrics.digest, metrics.seconds.total);
 }
 

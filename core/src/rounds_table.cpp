@@ -19,20 +19,30 @@ std::string cell(const std::optional<T>& value, fmt::format_string<const T&> for
   return value ? fmt::format(format, *value) : "-";
 }
 
+bool is_regression(const RoundMetrics& m) {
+  return m.evaluate_mean_absolute_error || m.central_mean_absolute_error;
+}
+
 Row row_of(const RoundMetrics& m) {
-  return {fmt::format("{}", m.round),          cell(m.clients, "{}"),
-          cell(m.fit_loss, "{:.4f}"),          cell(m.evaluate_loss, "{:.4f}"),
-          cell(m.evaluate_accuracy, "{:.4f}"), cell(m.central_loss, "{:.4f}"),
-          cell(m.central_accuracy, "{:.4f}"),  fmt::format("{:.1f}", m.seconds.total),
-          cell(m.tokens_per_second, "{:.0f}"), m.digest.substr(0, 12)};
+  const bool regression = is_regression(m);
+  return {fmt::format("{}", m.round),
+          cell(m.clients, "{}"),
+          cell(m.fit_loss, "{:.4f}"),
+          cell(m.evaluate_loss, "{:.4f}"),
+          cell(regression ? m.evaluate_mean_absolute_error : m.evaluate_accuracy, "{:.4f}"),
+          cell(m.central_loss, "{:.4f}"),
+          cell(regression ? m.central_mean_absolute_error : m.central_accuracy, "{:.4f}"),
+          fmt::format("{:.1f}", m.seconds.total),
+          cell(m.tokens_per_second, "{:.0f}"),
+          m.digest.substr(0, 12)};
 }
 
 }  // namespace
 
 std::string rounds_table(std::span<const RoundMetrics> rounds) {
-  std::vector<Row> rows = {
-      {"", "", "fit", "evaluate", "evaluate", "central", "central", "", "", ""},
-      {"round", "clients", "loss", "loss", "accuracy", "loss", "accuracy", "seconds", "tokens/s", "digest"}};
+  const std::string good = std::any_of(rounds.begin(), rounds.end(), is_regression) ? "abs. error" : "accuracy";
+  std::vector<Row> rows = {{"", "", "fit", "evaluate", "evaluate", "central", "central", "", "", ""},
+                           {"round", "clients", "loss", "loss", good, "loss", good, "seconds", "tokens/s", "digest"}};
   for (const RoundMetrics& metrics : rounds) rows.push_back(row_of(metrics));
   std::array<std::size_t, num_columns> widths{};
   for (const Row& row : rows) {

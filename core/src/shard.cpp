@@ -58,10 +58,17 @@ void check_offsets(const Shard& shard, const std::filesystem::path& path) {
   }
 }
 
+void check_keys(const at::Tensor& keys, std::int64_t num_examples, const std::filesystem::path& path) {
+  check_dtype(keys, at::kLong, path, "/keys", "int64");
+  if (keys.numel() != num_examples)
+    throw file_error(path, fmt::format("/keys has {} entries, but /labels {}", keys.numel(), num_examples));
+}
+
 void check_shard(const Shard& shard, const std::filesystem::path& path) {
   check_dtype(shard.tokens, at::kInt, path, "/tokens", "uint16 or int32");
   check_dtype(shard.offsets, at::kLong, path, "/offsets", "int64");
   check_dtype(shard.labels, at::kLong, path, "/labels", "int64");
+  if (shard.keys.defined()) check_keys(shard.keys, shard.labels.numel(), path);
   if (shard.vocabulary_size < 1 || shard.vocabulary_size > std::numeric_limits<std::int32_t>::max()) {
     throw file_error(path, fmt::format("vocabulary_size {} is outside 1..2147483647", shard.vocabulary_size));
   }
@@ -93,6 +100,7 @@ Shard read_file(const std::filesystem::path& path) {
   shard.tokens = file.read("/tokens");
   shard.offsets = file.read("/offsets");
   shard.labels = file.read("/labels");
+  if (file.has("/keys")) shard.keys = file.read("/keys");
   check_shard(shard, path);
   return shard;
 }
@@ -118,6 +126,7 @@ void write_shard(const std::filesystem::path& path, const Shard& shard) {
   }
   file.write("/offsets", shard.offsets);
   file.write("/labels", shard.labels);
+  if (shard.keys.defined()) file.write("/keys", shard.keys);
   file.commit();
 }
 
@@ -126,7 +135,8 @@ Shard read_shard(const std::filesystem::path& path) {
   return read_file(path);
 }
 
-std::vector<std::filesystem::path> find_shards(const std::filesystem::path& directory, const std::string& split) {
+std::vector<std::filesystem::path> find_shards(const std::filesystem::path& directory, const std::string& split,
+                                               const std::string& advice) {
   const std::filesystem::path alone = directory / (split + ".h5");
   const std::string prefix = split + "-";
   std::vector<std::filesystem::path> numbered;
@@ -151,8 +161,7 @@ std::vector<std::filesystem::path> find_shards(const std::filesystem::path& dire
       throw file_error(expected, "is missing: the shards of a split are numbered without a gap");
   }
   if (numbered.empty()) {
-    throw file_error(directory,
-                     fmt::format("holds neither {0}.h5 nor {0}-00000.h5; make them with fedmpi prepare", split));
+    throw file_error(directory, fmt::format("holds neither {0}.h5 nor {0}-00000.h5; {1}", split, advice));
   }
   return numbered;
 }

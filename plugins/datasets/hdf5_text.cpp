@@ -96,6 +96,7 @@ class Hdf5Text final : public fedmpi::Dataset {
         part.labels.push_back(labels[i]);
       }
       digests += fedmpi::digest(shard.tokens) + fedmpi::digest(shard.offsets) + fedmpi::digest(shard.labels);
+      if (shard.keys.defined()) digests += fedmpi::digest(shard.keys);
     }
     part.digest = fedmpi::digest(digests);
     return part;
@@ -109,8 +110,9 @@ class Hdf5Text final : public fedmpi::Dataset {
       return std::string();
     };
     const std::string preparation =
-        fmt::format("{};{};{};{};{};{}", shard.num_labels, shard.vocabulary_size, shard.vocabulary_digest,
-                    provenance(shard, "lower_case"), provenance(shard, "max_tokens"), provenance(shard, "seed"));
+        fmt::format("{};{};{};{};{};{};{};{};{}", shard.num_labels, shard.vocabulary_size, shard.vocabulary_digest,
+                    provenance(shard, "lower_case"), provenance(shard, "max_tokens"), provenance(shard, "seed"),
+                    provenance(shard, "label_names"), provenance(shard, "key_names"), shard.keys.defined());
     if (preparation_.empty()) {
       preparation_ = preparation;
       num_labels_ = shard.num_labels;

@@ -1,8 +1,8 @@
 #include "autograd_model.hpp"
 
-#include "classification.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/one_thread.hpp"
+#include "outputs.hpp"
 
 #include <cmath>
 #include <functional>
@@ -65,15 +65,17 @@ void AutogradModel::bind(at::Tensor values, at::Tensor gradients, Precision) {
 
 BatchResult AutogradModel::fit(const Batch& batch, RandomKey key) {
   const OneThread one_thread;
-  const at::Tensor logits = forward(features_of(batch), key);
-  at::cross_entropy_loss(logits, batch.labels).backward();
-  return score(logits, batch.labels);
+  const at::Tensor outputs = forward(features_of(batch), key);
+  mean_loss(outputs, batch).backward();
+  return score(outputs, batch);
 }
 
-BatchResult AutogradModel::evaluate(const Batch& batch) {
+BatchResult AutogradModel::evaluate(const Batch& batch, at::Tensor predictions) {
   const OneThread one_thread;
   const at::NoGradGuard no_gradients;
-  return score(forward(features_of(batch), std::nullopt), batch.labels);
+  const at::Tensor outputs = forward(features_of(batch), std::nullopt);
+  predict(outputs, batch, predictions);
+  return score(outputs, batch);
 }
 
 void fill_uniform(at::Tensor tensor, double bound, RandomKey key) {

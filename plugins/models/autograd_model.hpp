@@ -12,17 +12,19 @@
 
 namespace fedmpi {
 
-// A classifier of dense features whose forward is written with LibTorch's operators; the backward is autograd's, which
-// adds to the flat gradients. It computes in float32 whatever the precision asked for, and on one thread.
+// A classifier of dense features, or with one label a regressor by squared error, whose forward is written with
+// LibTorch's operators; the backward is autograd's, which adds to the flat gradients. It computes in float32 whatever
+// the precision asked for, and on one thread.
 class AutogradModel : public Model {
  public:
   const Layout& layout() const override { return layout_; }
   void set_layout(Layout layout) override { layout_ = std::move(layout); }
+  Task task() const override { return num_labels_ == 1 ? Task::regression : Task::classification; }
   std::int64_t num_labels() const override { return num_labels_; }
   void check(const Batch& batch) const override;
   void bind(at::Tensor values, at::Tensor gradients, Precision precision) override;
   BatchResult fit(const Batch& batch, RandomKey key) override;
-  BatchResult evaluate(const Batch& batch) override;
+  BatchResult evaluate(const Batch& batch, at::Tensor predictions) override;
 
  protected:
   // An example has `input_shape`; one dimension: features of any shape that has as many numbers. `name` is the
@@ -30,7 +32,7 @@ class AutogradModel : public Model {
   AutogradModel(const char* name, const char* shape_option, std::vector<std::int64_t> input_shape,
                 std::int64_t num_labels, Layout layout);
 
-  // Logits [n, num_labels] from features [n, input_shape...]. No key: nothing is dropped.
+  // Logits, or what is predicted, [n, num_labels] from features [n, input_shape...]. No key: nothing is dropped.
   virtual at::Tensor forward(const at::Tensor& features, std::optional<RandomKey> dropout) const = 0;
 
   const at::Tensor& parameter(std::size_t index) const { return parameters_[index]; }

@@ -77,7 +77,7 @@ using fedmpi::OptionType;
 constexpr std::array options{
     fedmpi::OptionSpec{"input_shape", OptionType::integers, "3,32,32", "channels, height and width of an image", 1,
                        1e6},
-    fedmpi::OptionSpec{"num_labels", OptionType::integer, "10", "classes to tell apart", 2, 1e6},
+    fedmpi::OptionSpec{"num_labels", OptionType::integer, "10", "classes to tell apart; 1: predicts a number", 1, 1e6},
     fedmpi::OptionSpec{"dropout", OptionType::number, "0.25", "after the pooling", 0.0, 0.99},
     fedmpi::OptionSpec{"hidden_dropout", OptionType::number, "0.5", "after the hidden layer", 0.0, 0.99},
 };

@@ -1,7 +1,7 @@
-#include "classification.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/model.hpp"
 #include "fedmpi/plugin.hpp"
+#include "outputs.hpp"
 
 #include <array>
 #include <cmath>
@@ -53,8 +53,10 @@ class Logistic final : public fedmpi::Model {
     return result;
   }
 
-  BatchResult evaluate(const Batch& batch) override {
-    return fedmpi::score_log_probabilities(forward(flat_features(batch)), batch.labels);
+  BatchResult evaluate(const Batch& batch, at::Tensor predictions) override {
+    const at::Tensor log_probabilities = forward(flat_features(batch));
+    predictions.copy_(log_probabilities.argmax(1));
+    return fedmpi::score_log_probabilities(log_probabilities, batch.labels);
   }
 
  private:

@@ -74,7 +74,7 @@ constexpr std::array options{
     fedmpi::OptionSpec{"activation", OptionType::string, "relu", "between the layers", -any, any, "relu|tanh|gelu"},
     fedmpi::OptionSpec{"dropout", OptionType::number, "0", "share of the hidden layers' outputs that is dropped", 0.0,
                        0.99},
-    fedmpi::OptionSpec{"num_labels", OptionType::integer, "2", "classes to tell apart", 2, 1e6},
+    fedmpi::OptionSpec{"num_labels", OptionType::integer, "2", "classes to tell apart; 1: predicts a number", 1, 1e6},
 };
 
 }  // namespace

@@ -43,6 +43,10 @@ precision = "float32"
 TEXT_JOB = JOB.replace('name = "logistic"', 'name = "transformer"\npath = "model"').replace(
     'name = "synthetic"', 'name = "hdf5_text"\npath = "shards"')
 
+ARRAY_JOB = JOB.replace('name = "synthetic"', 'name = "hdf5_array"\npath = "shards"')
+
+TABLE = ["prepare", "csv", "--text", "text", "--vocabulary", "vocab.txt", "--output", "shards"]
+
 
 def edit(old, new, text=JOB):
     assert text.count(old) == 1, old
@@ -132,6 +136,23 @@ CASES = [
     ("fixed_client_that_is_not_there", JOB,
      ["run", "job.toml", "--set", 'federation.sampling={ name = "fixed", clients = [4] }'],
      ["'clients' in [federation.sampling] has 4, but the clients are 0 to 3"], None),
+    ("no_array_directory", ARRAY_JOB, ["run", "job.toml"], ["shards", "write them with h5py"], None),
+    ("text_read_as_arrays", ARRAY_JOB, ["run", "job.toml"], ["holds tokenized text", 'data.name = "hdf5_text"'],
+     "shards"),
+    ("misspelt_column", JOB, [*TABLE, "--label", "lable", "table.csv"],
+     ["table.csv:1: has no column 'lable'", "did you mean 'label'?"], "table"),
+    ("no_such_table", JOB, [*TABLE, "--label", "label", "tabel.csv"], ["tabel.csv: there is no such file"], "table"),
+    ("a_row_too_short", JOB, [*TABLE, "--label", "label", "short.csv"],
+     ["short.csv:3: has 1 field where the first row has 2"], "table"),
+    ("a_quote_not_closed", JOB, [*TABLE, "--label", "label", "quote.csv"],
+     ["quote.csv:2: has a field whose closing quote is missing", "--no-quotes"], "table"),
+    ("a_label_of_the_test_file_only", JOB, [*TABLE, "--label", "label", "table.csv", "--test", "same.csv"],
+     ["same.csv:2: has the label 'odd', which none of the files to train on has"], "table"),
+    ("two_sources_of_the_test_split", JOB,
+     [*TABLE, "--label", "label", "table.csv", "--test", "table.csv", "--test-fraction", "0.5"],
+     ["excludes", "--test-fraction"], "table"),
+    ("no_json", JOB, ["prepare", "jsonl", *TABLE[2:], "--label", "label", "table.csv"], ["table.csv:1: is not JSON"],
+     "table"),
     ("no_verb", JOB, [], ["--help"], None),
     ("unknown_verb", JOB, ["rum", "job.toml"], ["rum"], None),
     ("unknown_dataset", JOB, ["prepare", "imbd"], ["no verb of 'prepare' 'imbd'", "did you mean 'imdb'?"], None),
@@ -172,6 +193,11 @@ def prepare(tools, what, directory):
         (directory / "parts.json").write_text('{"train": [[0], [1], [2], [4]]}', encoding="utf-8")
     if what == "trace":
         (directory / "trace.json").write_text('{"rounds": [[0, 1], [2]]}', encoding="utf-8")
+    if what == "table":
+        write_vocabulary(directory / "vocab.txt", WORDS)
+        for name, rows in (("table", "good,a\nbad,b\n"), ("short", "good,a\nbad\n"), ("quote", 'good,"a\nbad,b\n'),
+                           ("same", "good,odd\nbad,odd\n")):
+            (directory / f"{name}.csv").write_text("text,label\n" + rows, encoding="utf-8")
     if what == "two_rounds":
         tools.must(["run", "job.toml", "--set", "run.rounds=2"], directory)
     if what in ("model", "no_test_shard", "two_vocabularies", "changed_model", "changed_shards"):
@@ -236,7 +262,8 @@ def check(tools, case, workdir):
     prepare(tools, what, directory)
     before = content(directory)
     faults = []
-    for launcher in ((), tools.mpirun):
+    # Data is prepared without a launcher.
+    for launcher in ((),) if what == "table" else ((), tools.mpirun):
         done = tools.run(arguments, directory, launcher)
         found = list(complaints(done, before, directory, fragments, bool(launcher)))
         how = "under mpirun" if launcher else "alone"

@@ -125,14 +125,35 @@ REFUSED = {
     "group": (group, "not a dataset"),
     "missing dataset": (missing, "holds no /labels"),
 }
+# Files of arrays go through the same reader; these are what differs.
+ARRAYS_ACCEPTED = {
+    "bytes": lambda file, _: None,
+    "float32, four dimensions": replace("features", data=np.zeros((6, 3, 2, 2), np.float32)),
+    "deflate, resizable": replace("features", data=np.ones((6, 2), np.uint8), compression="gzip", maxshape=(None, 2)),
+    "uint16 labels": replace("labels", data=np.arange(6, dtype=np.uint16)),
+    "more than is needed": lambda file, _: file.create_dataset("names", data=["a", "b"]),
+}
+ARRAYS_REFUSED = {
+    "five dimensions": (replace("features", data=np.zeros((6, 1, 1, 1, 1), np.float32)), "1 to 4 dimensions"),
+    "half precision": (replace("features", data=np.zeros((6, 2), np.float16)), "element type"),
+    "truth values": (replace("labels", data=np.zeros(6, bool)), "element type"),
+    "int32 features": (replace("features", data=np.zeros((6, 2), np.int32)), "neither float32 nor uint8"),
+    "bomb of zeros": (replace("features", shape=(1 << 20, 1 << 20), dtype="u1", compression="gzip"), "claims"),
+    "lzf filter": (replace("features", data=np.zeros((6, 2), np.uint8), compression="lzf"), "filter 32000"),
+}
+
+
+def honest_arrays(file):
+    file["features"] = np.arange(12, dtype=np.uint8).reshape(6, 2)
+    file["labels"] = np.array([0, 1, 2, 0, 1, 2])
 
 
 def probe(what, path):
     return subprocess.run([PROBE, what, str(path)], capture_output=True, text=True, timeout=60)
 
 
-def expect_refused(name, path, expected):
-    result = probe("read-shard", path)
+def expect_refused(name, path, expected, how="read-shard"):
+    result = probe(how, path)
     assert result.returncode == 2 and expected in result.stderr, (name, result)
     assert "shard.h5: " in result.stderr and result.stderr.count("\n") == 1, (name, result)
     print(f"{name}: {result.stderr.strip().split('shard.h5: ')[1]}")
@@ -156,6 +177,20 @@ def check_hostile(directory):
     expect_refused("too little storage", directory / "shard.h5", "4 bytes where its shape takes 10")
 
 
+def check_arrays(directory):
+    for name, change in ARRAYS_ACCEPTED.items():
+        with h5py.File(directory / "shard.h5", "w") as file:
+            honest_arrays(file)
+            change(file, directory)
+        result = probe("read-arrays", directory / "shard.h5")
+        assert result.stdout == "6 examples\n", (name, result)
+    for name, (change, expected) in ARRAYS_REFUSED.items():
+        with h5py.File(directory / "shard.h5", "w") as file:
+            honest_arrays(file)
+            change(file, directory)
+        expect_refused(name, directory / "shard.h5", expected, "read-arrays")
+
+
 def check_h5py_reads(directory):
     assert probe("write-shard", directory / "written.h5").returncode == 0
     with h5py.File(directory / "written.h5") as file:
@@ -174,5 +209,6 @@ def check_h5py_reads(directory):
 
 with tempfile.TemporaryDirectory() as scratch:
     check_hostile(Path(scratch))
+    check_arrays(Path(scratch))
     check_h5py_reads(Path(scratch))
 print("ok")

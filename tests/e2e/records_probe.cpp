@@ -1,3 +1,4 @@
+#include "fedmpi/array_shard.hpp"
 #include "fedmpi/checkpoint.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/metrics.hpp"
@@ -51,6 +52,9 @@ int run(const std::string& what, const std::string& path) {
   if (what == "read-shard") {
     const Shard shard = read_shard(path);
     std::printf("%lld tokens\n", static_cast<long long>(shard.tokens.sum().item<std::int64_t>()));
+  } else if (what == "read-arrays") {
+    const ArrayShard shard = read_array_shard(path, Task::classification);
+    std::printf("%lld examples\n", static_cast<long long>(shard.labels.numel()));
   } else if (what == "write-shard") {
     write_small_shard(path);
   } else if (what == "save-checkpoint") {

@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from typing import Optional
 
 try:
     import h5py
@@ -72,6 +73,27 @@ optimizer = "sgd"
 learning_rate = 0.5
 precision = "float32"
 """
+NUMBERS_JOB = """\
+[run]
+name = "numbers"
+rounds = 4
+threads = 1
+[federation]
+clients = 3
+[model]
+name = "torchscript"
+path = "numbers.pt"
+num_labels = 1
+[data]
+name = "hdf5_array"
+path = "numbers"
+task = "regression"
+[training]
+batch_size = 8
+optimizer = "sgd"
+learning_rate = 0.05
+precision = "float32"
+"""
 BOUND = 1e-5
 
 
@@ -109,6 +131,29 @@ class WithLoss(nn.Module):
     def forward(self, x, labels):
         logits = self.net(x)
         return torch.nn.functional.cross_entropy(logits, labels), logits
+
+
+class LossAlone(WithLoss):
+    def forward(self, x, labels):
+        return torch.nn.functional.cross_entropy(self.net(x), labels)
+
+
+class Regressor(nn.Module):
+    """Predicts a number. Asked with what it should have been, it gives its loss too."""
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(3, 16), nn.Linear(16, 1)
+
+    def forward(self, x, target: Optional[torch.Tensor] = None):
+        predicted = self.out(torch.tanh(self.hidden(x)))
+        if target is None:
+            return predicted, torch.zeros(0)
+        return torch.nn.functional.mse_loss(predicted[:, 0], target), predicted[:, 0]
+
+
+class Predictor(Regressor):
+    def forward(self, x):
+        return self.out(torch.tanh(self.hidden(x)))
 
 
 class BagOfWords(nn.Module):
@@ -239,6 +284,33 @@ def a_module_that_returns_its_loss(program, _):
     for ours, theirs in zip(program.rounds("loss"), program.rounds("run"), strict=True):
         assert ours["digest"] == theirs["digest"] and ours["central"]["accuracy"] == theirs["central"]["accuracy"]
         assert abs(ours["central"]["loss"] - theirs["central"]["loss"]) <= BOUND, (ours, theirs)
+    torch.jit.script(made(lambda: LossAlone(ResNet(0.1)))).save(program.directory / "loss_alone.pt")
+    program.run("job.toml", "loss_alone", "model.path=loss_alone.pt", 'model.loss="module"', 'model.head=["net.fc"]')
+    for ours, theirs in zip(program.rounds("loss_alone"), program.rounds("loss"), strict=True):
+        assert ours["digest"] == theirs["digest"]
+        assert ours["central"] == {"loss": theirs["central"]["loss"]}, "what it does not know is left out"
+
+
+def numbers_to_predict(program, _):
+    random = np.random.default_rng(3)
+    splits = {}
+    for split, count in (("train", 200), ("test", 50)):
+        features = random.normal(size=(count, 3)).astype("float32")
+        splits[split] = features, (features @ [1.0, -2.0, 0.5] + 1.0).astype("float32")
+        (program.directory / "numbers").mkdir(exist_ok=True)
+        with h5py.File(program.directory / "numbers" / f"{split}.h5", "w") as file:
+            file["features"], file["labels"] = splits[split]
+    (program.directory / "numbers.toml").write_text(NUMBERS_JOB, encoding="utf-8")
+    features, truth = (torch.from_numpy(values) for values in splits["test"])
+    for name, module, settings in (("standard", Predictor, []), ("own_loss", Regressor, ['model.loss="module"'])):
+        torch.jit.script(made(module)).save(program.directory / "numbers.pt")
+        program.run("numbers.toml", name, *settings)
+        predicted = load(made(Predictor, seed=99), program.state(name, 4)[0])(features).detach()[:, 0]
+        rounds = [line["central"] for line in program.rounds(name)]
+        assert abs(rounds[-1]["loss"] - nn.functional.mse_loss(predicted, truth).item()) <= BOUND, rounds
+        assert abs(rounds[-1]["mean_absolute_error"] - (predicted - truth).abs().mean().item()) <= BOUND, rounds
+        assert rounds[-1]["loss"] < 0.3 * rounds[0]["loss"], rounds
+    assert program.rounds("standard")[-1]["digest"] == program.rounds("own_loss")[-1]["digest"]
 
 
 def a_traced_module(program, _):
@@ -309,7 +381,8 @@ def main():
     program = Program(args, directory)
     data = program.dataset()
     for check in (same_digests_everywhere, parameters_load_back, roles_and_kinds, one_step_is_pythons,
-                  a_module_that_returns_its_loss, a_traced_module, text, mistakes):
+                  a_module_that_returns_its_loss, a_traced_module,
+                  numbers_to_predict, text, mistakes):
         print(check.__name__, flush=True)
         check(program, data)
 

@@ -98,6 +98,7 @@ def compare(title, args, model, directory, pooling, lengths, num_labels):
     model.load_state_dict(taken, strict=False)
     logits, loss, gradients = reference(model, sequences, labels, pooling)
     ours = np.array(result["logits"]).reshape(logits.shape)
+    assert (ours.argmax(axis=1) == result["predictions"]).all(), "not predicted is what has the largest logit"
     worst_logit = np.abs(ours - logits).max()
     total = np.sqrt(sum(np.linalg.norm(g) ** 2 for g in gradients.values()))
     errors = {name: relative(t["gradients"], gradients[name], total) for name, t in tensors.items()}

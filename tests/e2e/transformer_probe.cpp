@@ -8,6 +8,7 @@
 #include <iostream>
 #include <map>
 
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/tensor.h>
 #include <nlohmann/json.hpp>
 
@@ -49,13 +50,15 @@ void probe(const std::string& directory, const std::string& pooling, const std::
   const at::Tensor values = at::zeros({layout.size()}), gradients = at::zeros({layout.trainable_size()});
   model.initialize(values, random_key(1, Purpose::initialise));
   model.bind(values, gradients, Precision::float32);
-  const BatchResult evaluated = model.evaluate(batch);
+  const at::Tensor predictions = at::empty_like(batch.labels);
+  const BatchResult evaluated = model.evaluate(batch, predictions);
   const at::Tensor logits = model.logits();
   const BatchResult fitted = model.fit(batch, random_key(1, Purpose::dropout));
   nlohmann::json result{
       {"loss", fitted.loss_sum / static_cast<double>(fitted.num_examples)},
       {"evaluate_loss", evaluated.loss_sum / static_cast<double>(evaluated.num_examples)},
-      {"num_correct", fitted.num_correct},
+      {"predictions", std::vector<std::int64_t>(predictions.const_data_ptr<std::int64_t>(),
+                                                predictions.const_data_ptr<std::int64_t>() + predictions.numel())},
       {"logits", std::vector<float>(logits.const_data_ptr<float>(), logits.const_data_ptr<float>() + logits.numel())}};
   for (std::size_t i = 0; i < layout.num_tensors(); ++i) {
     result["tensors"][layout.spec(i).name] = {{"shape", layout.spec(i).shape}, {"offset", layout.offset(i)}};

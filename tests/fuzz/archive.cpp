@@ -34,7 +34,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   const InputFile input(all.starts_with("\x1F\x8B") ? std::string(all) : gzipped(all));
   try {
     const auto source = open_reviews(input.path());
-    for (Review review; source->next(review);) require(review.text.size() <= 1 << 20, "a review is too large");
+    for (Example review; source->next(review);) require(review.text.size() <= 1 << 20, "a review is too large");
   } catch (const FileError& error) {
     require(error.path == input.path(), "the error names another file");
   }

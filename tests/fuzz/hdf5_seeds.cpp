@@ -1,5 +1,6 @@
 #include "fedmpi/checkpoint.hpp"
 #include "fedmpi/digest.hpp"
+#include "fedmpi/hdf5_file.hpp"
 #include "fedmpi/shard.hpp"
 #include "partial_round.hpp"
 #include "seeds.hpp"
@@ -113,6 +114,14 @@ void write_foreign_shard(const std::filesystem::path& path, const Style& style) 
   check(H5Fclose(file));
 }
 
+void write_arrays(const std::filesystem::path& path, const at::Tensor& features, const at::Tensor& labels, bool keys) {
+  Hdf5Writer file(path);
+  file.write("/features", features);
+  file.write("/labels", labels);
+  if (keys) file.write("/keys", at::arange(labels.numel(), at::kInt));
+  file.commit();
+}
+
 }  // namespace
 
 void make_hdf5_seeds(const std::filesystem::path& directory) {
@@ -124,6 +133,9 @@ void make_hdf5_seeds(const std::filesystem::path& directory) {
   for (const Style& style : styles) {
     write_foreign_shard(directory / "shard" / (std::string(style.name) + ".h5"), style);
   }
+  std::filesystem::create_directories(directory / "array_shard");
+  write_arrays(directory / "array_shard/bytes.h5", at::arange(24, at::kByte).view({3, 2, 2, 2}), at::arange(3), true);
+  write_arrays(directory / "array_shard/floats.h5", at::ones({3, 2}), at::arange(3, at::kDouble), false);
   for (const int num_states : {0, 2, 12}) {
     save_checkpoint(directory / "checkpoint" / (std::to_string(num_states) + "_states.h5"),
                     small_checkpoint(num_states));

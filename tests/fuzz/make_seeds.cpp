@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -55,8 +56,16 @@ central = false
 keep = 1_0
 )";
 
+// After a first byte: csv, tsv and jsonl with a header and quotes, tsv without a header, csv without quotes.
+constexpr std::string_view tables[] = {
+    "0id,a,b\r\n1,\"x, \"\"y\"\"\nz\",pos\r\n\r\n2,5\" disk,\n", "1a\tb\nx, y\t1\n\"t\tt\"\t2\n",
+    "2{\"a\":\"caf\\u00e9\",\"b\":-3,\"c\":{\"a\":[1]}}\n\n{\"b\":true,\"a\":\"\"}\r\n", "4x\t1\ny\t0\n",
+    "6\xEF\xBB\xBF"
+    "b,a\n\"x,y\"\n"};
+
 constexpr std::string_view metrics =
     R"({"round":1,"digest":"beef","clients":3,"failures":0,"fit":{"loss":0.5},"evaluate":{"loss":0.4,"accuracy":null},)"
+    R"("central":{"f1":0.5,"confusion":[[1,2],[0,3]]},)"
     R"("seconds":{"fit":1.5,"total":2.0},"tokens_per_second":1e3,"bytes_sent":12,"peak_rss_bytes":34})";
 constexpr std::string_view layout =
     R"(L[{"name":"w","shape":[4,5],"role":"shared","offset":0,"learning_rate":0.5},)"
@@ -84,6 +93,9 @@ void make_text_seeds(const std::filesystem::path& directory) {
   write(directory / "safetensors/small", safetensors());
   for (const std::string_view text : texts) {
     write(directory / "vocabulary" / std::to_string(text.size()), std::string(vocabulary).append(1, '\0').append(text));
+  }
+  for (std::size_t i = 0; i < std::size(tables); ++i) {
+    write(directory / "table" / std::to_string(i), tables[i]);
   }
   write(directory / "job/smoke", job);
   write(directory / "job/set", std::string(job)

@@ -25,7 +25,9 @@ find_clang() {
 seconds=${1:-600}
 [[ $seconds =~ ^[0-9]+$ ]] || die "'$seconds' is not a number of seconds"
 targets=("${@:2}")
-if ((${#targets[@]} == 0)); then targets=(archive checkpoint config job partial_round records rule_file safetensors shard vocabulary); fi
+if ((${#targets[@]} == 0)); then
+  targets=(archive array_shard checkpoint config job partial_round records rule_file safetensors shard table vocabulary)
+fi
 
 cxx=$(find_clang)
 cmake --preset fuzz -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_C_COMPILER="${cxx/++/}" > /dev/null

@@ -70,7 +70,7 @@ TEST(Cnn, RowsAreImages) {
   LoadedModel cnn("cnn", no_dropout);
   const Batch images = dense_batch({4, 3, 32, 32}, 10);
   const Batch rows{.features = images.features.flatten(1), .labels = images.labels};
-  EXPECT_EQ(cnn.model->evaluate(rows).loss_sum, cnn.model->evaluate(images).loss_sum);
+  EXPECT_EQ(cnn.evaluate(rows), cnn.evaluate(images));
 }
 
 TEST(Cnn, StartsXavierUniform) {
@@ -121,7 +121,7 @@ TEST_P(DenseModel, ThreadsDoNotChangeABit) {
   for (const int threads : {1, 2, 4}) {
     at::set_num_threads(threads);
     const double loss = loaded.fit(batch());
-    results.emplace_back(loss, loaded.model->evaluate(batch()).loss_sum, loaded.gradients.clone());
+    results.emplace_back(loss, loaded.evaluate(batch()), loaded.gradients.clone());
     EXPECT_EQ(at::get_num_threads(), threads);
   }
   at::set_num_threads(threads_before);

@@ -37,6 +37,12 @@ struct LoadedModel {
     gradients.zero_();
     return model->fit(batch, random_key(step, Purpose::dropout)).loss_sum / static_cast<double>(batch.labels.numel());
   }
+  // The sum of the losses.
+  double evaluate(const Batch& batch) {
+    return model
+        ->evaluate(batch, at::empty({batch.labels.numel()}, model->task() == Task::regression ? at::kFloat : at::kLong))
+        .loss_sum;
+  }
   at::Tensor value(const std::string& tensor) const {
     return model->layout().view(values, *model->layout().find(tensor));
   }

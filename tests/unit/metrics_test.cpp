@@ -67,6 +67,36 @@ TEST(Metrics, LineComesBack) {
   EXPECT_EQ(to_json_line(from_json_line(line)), line);
 }
 
+TEST(Metrics, F1AndConfusionComeBack) {
+  RoundMetrics metrics = first_round();
+  metrics.evaluate_f1 = 0.5;
+  metrics.central_f1 = 2.0 / 3.0;
+  metrics.central_confusion = {{5, 1}, {0, 1'000'000'000'000}};
+  const std::string line = to_json_line(metrics);
+  EXPECT_NE(line.find(R"("evaluate":{"loss":0.3333333333333333,"accuracy":0.5,"f1":0.5})"), std::string::npos) << line;
+  EXPECT_NE(line.find(R"("central":{"loss":0.25,"accuracy":0.75,"f1":0.6666666666666666,)"
+                      R"("confusion":[[5,1],[0,1000000000000]]})"),
+            std::string::npos)
+      << line;
+  EXPECT_EQ(from_json_line(line).central_confusion, metrics.central_confusion);
+  EXPECT_EQ(to_json_line(from_json_line(line)), line);
+}
+
+TEST(Metrics, RegressionHasAMeanAbsoluteError) {
+  RoundMetrics metrics = before_training();
+  metrics.evaluate_mean_absolute_error = 0.125;
+  metrics.central_mean_absolute_error = 0.25;
+  const std::string line = to_json_line(metrics);
+  EXPECT_NE(line.find(R"("evaluate":{"mean_absolute_error":0.125},"central":{"mean_absolute_error":0.25},"seconds")"),
+            std::string::npos)
+      << line;
+  EXPECT_EQ(to_json_line(from_json_line(line)), line);
+  EXPECT_EQ(rounds_table(std::vector{metrics}),
+            "                 fit  evaluate    evaluate  central     central\n"
+            "round  clients  loss      loss  abs. error     loss  abs. error  seconds  tokens/s  digest\n"
+            "    0        -     -         -      0.1250        -      0.2500      0.5         -       f\n");
+}
+
 TEST(Metrics, NotANumberIsNull) {
   RoundMetrics metrics = before_training();
   metrics.fit_loss = std::numeric_limits<double>::quiet_NaN();
@@ -85,7 +115,10 @@ TEST(Metrics, LinesThatAreNotUnderstoodAreErrors) {
         good.substr(0, good.size() - 1) + R"(,"round":4294967296})",
         good.substr(0, good.size() - 1) + R"(,"clients":)" + std::string(500'000, '[') + std::string(500'000, ']') +
             "}",
-        good.substr(0, good.size() - 1) + R"(,"fit":{"loss":"x"}})"}) {
+        good.substr(0, good.size() - 1) + R"(,"fit":{"loss":"x"}})",
+        good.substr(0, good.size() - 1) + R"(,"central":{"confusion":7}})",
+        good.substr(0, good.size() - 1) + R"(,"central":{"confusion":[7]}})",
+        good.substr(0, good.size() - 1) + R"(,"central":{"confusion":[[7.5]]}})"}) {
     EXPECT_THROW(from_json_line(bad), Error) << bad;
   }
 }
@@ -93,12 +126,14 @@ TEST(Metrics, LinesThatAreNotUnderstoodAreErrors) {
 TEST(Metrics, FilesGrowALineARound) {
   const TemporaryDirectory directory;
   const std::string header =
-      "round,digest,clients,failures,fit.loss,evaluate.loss,evaluate.accuracy,central.loss,central.accuracy,"
+      "round,digest,clients,failures,fit.loss,evaluate.loss,evaluate.accuracy,evaluate.f1,"
+      "evaluate.mean_absolute_error,central.loss,central.accuracy,central.f1,central.mean_absolute_error,"
       "seconds.broadcast,seconds.fit,seconds.aggregate,seconds.evaluate,seconds.checkpoint,seconds.total,"
       "tokens_per_second,bytes_sent,peak_rss_bytes\n";
-  const std::string zero = "0,f,,,,,,,,,,,,,0.5,,0,0\n";
+  const std::string zero = "0,f,,,,,,,,,,,,,,,,,0.5,,0,0\n";
   const std::string one =
-      "1,0123456789abcdef0123456789abcdef,7,0,0.1,0.3333333333333333,0.5,0.25,0.75,1.5,20,0.125,3,0.5,25.125,12345.678,"
+      "1,0123456789abcdef0123456789abcdef,7,0,0.1,0.3333333333333333,0.5,,,0.25,0.75,,,1.5,20,0.125,3,0.5,25.125,12345."
+      "678,"
       "5000000000,1000000000\n";
   {
     MetricsWriter writer(directory.path(), {});

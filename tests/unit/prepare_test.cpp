@@ -37,17 +37,13 @@ class PrepareTest : public testing::Test {
   PrepareTest() {
     write_bytes(directory_ / "vocab.txt", tokens);
     write_archive(directory_ / "a.tar.gz", small_reviews());
-    settings_ = {.source = directory_ / "a.tar.gz",
-                 .vocabulary = directory_ / "vocab.txt",
-                 .output = directory_ / "out",
-                 .threads = 2,
-                 .progress = false};
+    settings_ = {.vocabulary = directory_ / "vocab.txt", .output = directory_ / "out", .threads = 2, .progress = false};
   }
 
   // What went wrong; the output must not exist afterwards.
   std::string error() {
     try {
-      prepare_imdb(settings_);
+      prepare_imdb(source_, settings_);
     } catch (const UserError& error) {
       EXPECT_FALSE(std::filesystem::exists(directory_ / "out"));
       return error.what();
@@ -76,6 +72,7 @@ class PrepareTest : public testing::Test {
   }
 
   TemporaryDirectory directory_;
+  std::filesystem::path source_ = directory_ / "a.tar.gz";
   PrepareSettings settings_;
 };
 
@@ -85,7 +82,7 @@ bool contains(const std::string& text, const std::string& part) {
 
 TEST_F(PrepareTest, WritesBothSplitsWithTheirProvenance) {
   settings_.max_tokens = 4;
-  const PrepareSummary summary = prepare_imdb(settings_);
+  const PrepareSummary summary = prepare_imdb(source_, settings_);
   EXPECT_EQ(output(), (std::vector<std::string>{"test.h5", "train.h5"}));
   const Shard train = read_shard(directory_ / "out" / "train.h5");
   std::vector<Example> found = examples(train);
@@ -114,16 +111,16 @@ TEST_F(PrepareTest, WritesBothSplitsWithTheirProvenance) {
 TEST_F(PrepareTest, NeitherThreadsNorTheOrderOfFilesNorTheKindOfSourceMatter) {
   ReviewFiles files = many_reviews();
   write_archive(directory_ / "a.tar.gz", files);
-  prepare_imdb(settings_);
+  prepare_imdb(source_, settings_);
   const Shard expected = read_shard(directory_ / "out" / "train.h5");
   std::reverse(files.begin(), files.end());
   write_archive(directory_ / "reversed.tar.gz", files);
   write_files(directory_.path(), files);
   for (const char* source : {"reversed.tar.gz", "aclImdb"}) {
-    settings_.source = directory_ / source;
+    source_ = directory_ / source;
     settings_.output = directory_ / "out" / source;
     settings_.threads = 3;
-    prepare_imdb(settings_);
+    prepare_imdb(source_, settings_);
     const Shard shard = read_shard(settings_.output / "train.h5");
     EXPECT_TRUE(shard.tokens.equal(expected.tokens));
     EXPECT_TRUE(shard.offsets.equal(expected.offsets));
@@ -134,10 +131,10 @@ TEST_F(PrepareTest, NeitherThreadsNorTheOrderOfFilesNorTheKindOfSourceMatter) {
 
 TEST_F(PrepareTest, TheSeedDecidesTheOrder) {
   write_archive(directory_ / "a.tar.gz", many_reviews());
-  prepare_imdb(settings_);
+  prepare_imdb(source_, settings_);
   settings_.output = directory_ / "other";
   settings_.seed = 43;
-  prepare_imdb(settings_);
+  prepare_imdb(source_, settings_);
   auto first = examples(read_shard(directory_ / "out" / "train.h5"));
   auto second = examples(read_shard(directory_ / "other" / "train.h5"));
   EXPECT_NE(first, second);
@@ -149,11 +146,11 @@ TEST_F(PrepareTest, TheSeedDecidesTheOrder) {
 
 TEST_F(PrepareTest, SeveralShardsHoldTheSameExamplesInTheSameOrder) {
   write_archive(directory_ / "a.tar.gz", many_reviews());
-  prepare_imdb(settings_);
+  prepare_imdb(source_, settings_);
   const auto expected = examples(read_shard(directory_ / "out" / "train.h5"));
   settings_.output = directory_ / "parts";
   settings_.shards = 2;
-  prepare_imdb(settings_);
+  prepare_imdb(source_, settings_);
   EXPECT_EQ(output(), (std::vector<std::string>{"test-00000.h5", "test-00001.h5", "train-00000.h5", "train-00001.h5"}));
   std::vector<Example> joined;
   for (const auto& path : find_shards(settings_.output, "train")) {
@@ -169,13 +166,13 @@ TEST_F(PrepareTest, RefusesADirectoryThatHoldsShards) {
   settings_.output = directory_ / "full";
   for (const char* name : {"train.h5", "test.h5", "train-00007.h5"}) {
     write_bytes(directory_ / "full" / name, "mine");
-    EXPECT_THROW(prepare_imdb(settings_), UserError) << name;
+    EXPECT_THROW(prepare_imdb(source_, settings_), UserError) << name;
     EXPECT_EQ(output(), std::vector<std::string>{name});
     EXPECT_EQ(read_bytes(directory_ / "full" / name), "mine");
     std::filesystem::remove(directory_ / "full" / name);
   }
   write_bytes(directory_ / "full" / "notes.txt", "mine");
-  prepare_imdb(settings_);
+  prepare_imdb(source_, settings_);
   EXPECT_EQ(output(), (std::vector<std::string>{"notes.txt", "test.h5", "train.h5"}));
 }
 
@@ -186,19 +183,19 @@ TEST_F(PrepareTest, AMistakeLeavesNothing) {
   settings_.shards = 0;
   EXPECT_TRUE(contains(error(), "--shards"));
   settings_.shards = 3;
-  EXPECT_TRUE(contains(error(), "--shards 3 is more than the 2 test reviews"));
+  EXPECT_TRUE(contains(error(), "--shards 3 is more than the 2 test examples"));
   settings_.shards = 1;
   settings_.vocabulary = directory_ / "none.txt";
   EXPECT_TRUE(contains(error(), "none.txt"));
   settings_.vocabulary = directory_ / "vocab.txt";
-  settings_.source = directory_ / "none.tar.gz";
+  source_ = directory_ / "none.tar.gz";
   EXPECT_TRUE(contains(error(), "none.tar.gz"));
   write_bytes(directory_ / "file", "");
-  settings_.source = directory_ / "a.tar.gz";
+  source_ = directory_ / "a.tar.gz";
   settings_.output = directory_ / "file";
-  EXPECT_THROW(prepare_imdb(settings_), FileError);
+  EXPECT_THROW(prepare_imdb(source_, settings_), FileError);
   settings_.output = directory_ / "file" / "deeper";
-  EXPECT_THROW(prepare_imdb(settings_), FileError);
+  EXPECT_THROW(prepare_imdb(source_, settings_), FileError);
 }
 
 TEST_F(PrepareTest, AnArchiveWithoutASplitOrALabelSaysWhatWasLookedFor) {

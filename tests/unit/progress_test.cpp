@@ -1,5 +1,6 @@
 #include "fedmpi/progress.hpp"
 
+#include <stdexcept>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -32,6 +33,17 @@ TEST(Progress, UnknownTotalIsNotShown) {
 
 TEST(Progress, DisabledPrintsNothing) {
   EXPECT_EQ(output_of(10, false), "");
+}
+
+TEST(Progress, SaysNothingOfWorkThatFailed) {
+  testing::internal::CaptureStderr();
+  try {
+    Progress progress("reading", 10, "reviews", true);
+    progress.advance(3);
+    throw std::runtime_error("the file ends early");
+  } catch (const std::runtime_error&) {
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace {
 std::map<std::string, std::string> read_all(const std::filesystem::path& path) {
   const auto source = open_reviews(path);
   std::map<std::string, std::string> reviews;
-  for (Review review; source->next(review);) reviews[to_string(review.key)] = review.text;
+  for (Example review; source->next(review);) reviews[review_name(review.name)] = review.text;
   EXPECT_EQ(source->bytes_read(), source->total_bytes());
   return reviews;
 }
@@ -43,12 +43,12 @@ bool contains(const std::string& text, const std::string& part) {
 }
 
 TEST(ReviewPath, TellsReviewsFromOtherFiles) {
-  const ReviewKey key{Split::train, 1, 17};
+  const ExampleName name{Split::train, 1, 17};
   for (const char* path : {"aclImdb/train/pos/17_10.txt", "./aclImdb/train/pos/17_10.txt", "train/pos/17_1.txt",
                            "./train/pos/17_1.txt", "any/train/pos/17_0.txt"}) {
-    EXPECT_EQ(parse_review_path(path), key) << path;
+    EXPECT_EQ(parse_review_path(path), name) << path;
   }
-  EXPECT_EQ(parse_review_path("test/neg/0_1.txt"), (ReviewKey{Split::test, 0, 0}));
+  EXPECT_EQ(parse_review_path("test/neg/0_1.txt"), (ExampleName{Split::test, 0, 0}));
   for (const char* path :
        {"", "17_10.txt", "pos/17_10.txt", "aclImdb/train/unsup/17_0.txt", "a/b/train/pos/17_1.txt", "train/pos/17.txt",
         "train/pos/_1.txt", "train/pos/17_.txt", "train/pos/17_1.txt.gz", "train/pos/-1_1.txt", "train/pos/+1_1.txt",

@@ -27,6 +27,10 @@ Shard three_reviews(std::int64_t vocabulary_size = 1000) {
 }
 
 void expect_equal(const Shard& a, const Shard& b) {
+  ASSERT_EQ(a.keys.defined(), b.keys.defined());
+  if (a.keys.defined()) {
+    EXPECT_TRUE(at::equal(a.keys, b.keys));
+  }
   EXPECT_TRUE(at::equal(a.tokens, b.tokens));
   EXPECT_TRUE(at::equal(a.offsets, b.offsets));
   EXPECT_TRUE(at::equal(a.labels, b.labels));
@@ -52,6 +56,14 @@ TEST(Shard, ComesBackAsWritten) {
     write_shard(directory / "train.h5", shard);
     expect_equal(read_shard(directory / "train.h5"), shard);
   }
+}
+
+TEST(Shard, WithKeysComesBackAsWritten) {
+  const TemporaryDirectory directory;
+  Shard shard = three_reviews();
+  shard.keys = at::tensor({std::int64_t{-5}, std::int64_t{1} << 40, std::int64_t{-5}}, at::kLong);
+  write_shard(directory / "train.h5", shard);
+  expect_equal(read_shard(directory / "train.h5"), shard);
 }
 
 TEST(Shard, WithoutExamplesComesBackAsWritten) {
@@ -87,6 +99,7 @@ void write_unchecked(const std::filesystem::path& path, const Shard& shard) {
   file.write("/tokens", shard.tokens);
   file.write("/offsets", shard.offsets);
   file.write("/labels", shard.labels);
+  if (shard.keys.defined()) file.write("/keys", shard.keys);
   file.commit();
 }
 
@@ -109,6 +122,11 @@ TEST(Shard, BrokenPromisesAreNamedWrittenOrRead) {
          s.labels = s.labels.view({3, 1});
        }},
       {"/offsets must be 1-D", [](Shard& s) { s.offsets = s.offsets.to(at::kDouble); }},
+      {"/keys has 2 entries, but /labels 3",
+       [](Shard& s) {
+         s.keys = at::tensor({1, 2}, at::kLong);
+       }},
+      {"/keys must be 1-D and of type int64", [](Shard& s) { s.keys = at::zeros({3}); }},
       {"vocabulary_size 0", [](Shard& s) { s.vocabulary_size = 0; }},
       {"num_labels 0", [](Shard& s) { s.num_labels = 0; }},
   };

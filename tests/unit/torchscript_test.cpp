@@ -86,13 +86,13 @@ TEST_F(TorchScript, GradientIsTheSlopeOfTheLoss) {
 
 TEST_F(TorchScript, FitChangesStatisticsAndEvaluateNothing) {
   LoadedModel loaded("torchscript", given());
-  const double before = loaded.model->evaluate(batch_).loss_sum;
+  const double before = loaded.evaluate(batch_);
   EXPECT_EQ(loaded.value("mean").abs().max().item<float>(), 0.0F);
   loaded.fit(batch_);
   const at::Tensor features = batch_.features.view({24, 2, 9, 9});
   const at::Tensor mean = 0.1 * at::conv2d(features, loaded.value("weight")).relu().mean(at::IntArrayRef{0, 2, 3});
   EXPECT_TRUE(at::allclose(loaded.value("mean"), mean));
-  EXPECT_NE(loaded.model->evaluate(batch_).loss_sum, before);
+  EXPECT_NE(loaded.evaluate(batch_), before);
 }
 
 TEST_F(TorchScript, AFrozenStatisticStays) {
@@ -108,7 +108,7 @@ TEST_F(TorchScript, AFrozenStatisticStays) {
 TEST_F(TorchScript, HistoryAndThreadsDoNotChangeABit) {
   LoadedModel loaded("torchscript", given());
   const at::Tensor start = loaded.values.clone();
-  const double loss = loaded.fit(batch_), evaluated = loaded.model->evaluate(batch_).loss_sum;
+  const double loss = loaded.fit(batch_), evaluated = loaded.evaluate(batch_);
   const at::Tensor gradients = loaded.gradients.clone(), values = loaded.values.clone();
   const int threads_before = at::get_num_threads();
   for (const int threads : {1, 2, 4}) {
@@ -116,7 +116,7 @@ TEST_F(TorchScript, HistoryAndThreadsDoNotChangeABit) {
     loaded.fit(dense_batch({7, 162}, 3), 8);
     loaded.values.copy_(start);
     EXPECT_EQ(loaded.fit(batch_), loss);
-    EXPECT_EQ(loaded.model->evaluate(batch_).loss_sum, evaluated);
+    EXPECT_EQ(loaded.evaluate(batch_), evaluated);
     EXPECT_TRUE(loaded.gradients.equal(gradients));
     EXPECT_TRUE(loaded.values.equal(values));
   }

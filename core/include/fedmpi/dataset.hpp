@@ -12,12 +12,16 @@ namespace fedmpi {
 
 enum class Split { train, test };
 
+// What is to be learned of an example: which of num_labels classes it is of, or a number.
+enum class Task { classification, regression };
+
 // n examples. Text is packed: all token ids one after another, no padding. Dense data has `features` instead.
 struct Batch {
   at::Tensor tokens;    // int32 [total tokens], or undefined
   at::Tensor offsets;   // int64 [n + 1] into tokens, from 0; undefined with features
   at::Tensor features;  // float32 [n, ...], or undefined
-  at::Tensor labels;    // int64 [n]
+  at::Tensor labels;    // int64 [n]; all 0 for regression
+  at::Tensor targets;   // float32 [n] for regression, else undefined
 };
 
 // Interface of a dataset plugin: examples by index. Every rank makes one and must see the same examples; the
@@ -29,8 +33,9 @@ class FEDMPI_API Dataset {
   virtual ~Dataset();
 
   virtual std::int64_t size(Split split) const = 0;
+  virtual Task task() const;                                            // classification unless overridden
   virtual std::span<const std::int64_t> labels(Split split) const = 0;  // [size], each in [0, num_labels)
-  virtual std::int64_t num_labels() const = 0;
+  virtual std::int64_t num_labels() const = 0;                          // 1 for regression
 
   // How much work an example is (its tokens; 1 for dense data): what schedules and batches are balanced by.
   virtual std::span<const std::int64_t> lengths(Split split) const = 0;  // [size], each >= 1

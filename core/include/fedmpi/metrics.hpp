@@ -24,14 +24,25 @@ struct ClientFailure {
   std::string message;  // one line
 };
 
-// One line of metrics.jsonl: what is absent here is absent there, never 0. Losses are means over examples.
+// [label][what the model took it for]: numbers of examples, for each label that the dataset has and each that the model
+// has. Empty where there is none.
+using Confusion = std::vector<std::vector<std::int64_t>>;
+
+// One line of metrics.jsonl: what is absent here is absent there, never 0. Losses are means over examples, as is the
+// mean absolute error: of |prediction - target|, for regression alone. What classification has instead: accuracy, the
+// share of examples that are taken for what they are; and F1, the unweighted mean over the dataset's labels of
+// 2 TP / (2 TP + FP + FN), which is 0 for a label that no example has and none is taken for (scikit-learn's
+// f1_score(truth, predicted, labels=range(num_labels), average="macro", zero_division=0)).
 struct RoundMetrics {
   int round = 0;  // 0: before any training
   std::string digest;
   std::optional<std::int64_t> clients;  // in the cohort
   std::optional<std::int64_t> failures;
   std::vector<ClientFailure> failed;  // who and why, in ascending order; in metrics.jsonl alone, as "failed"
-  std::optional<double> fit_loss, evaluate_loss, evaluate_accuracy, central_loss, central_accuracy;
+  std::optional<double> fit_loss;
+  std::optional<double> evaluate_loss, evaluate_accuracy, evaluate_f1, evaluate_mean_absolute_error;
+  std::optional<double> central_loss, central_accuracy, central_f1, central_mean_absolute_error;
+  Confusion central_confusion;  // where the model has at most 100 labels; in metrics.jsonl alone
   PhaseSeconds seconds;
   std::optional<double> tokens_per_second;  // trained on, over the fit phase
   std::int64_t bytes_sent = 0;              // by all ranks in this round

@@ -19,7 +19,6 @@ enum class Precision { float32, bf16 };
 struct BatchResult {
   double loss_sum = 0.0;
   std::int64_t num_examples = 0;
-  std::int64_t num_correct = 0;
 };
 
 // Interface of a model plugin. The model is its flat buffer: the engine owns the values and gradients, the model
@@ -34,10 +33,12 @@ class FEDMPI_API Model {
   virtual const Layout& layout() const = 0;
 
   // Takes layout().with_roles(...) for its own, where the run wants other tensors shared, local or frozen than the
-  // model proposes. Called at most once, before anything below but num_labels. UserError for roles that it cannot have.
+  // model proposes. Called at most once, before anything below but task and num_labels. UserError for roles that it
+  // cannot have.
   virtual void set_layout(Layout layout) = 0;
 
-  virtual std::int64_t num_labels() const = 0;
+  virtual Task task() const;                    // classification unless overridden
+  virtual std::int64_t num_labels() const = 0;  // 1 for regression
 
   // Throws UserError when it cannot take such examples: features instead of text, more tokens than it has positions,
   // a token it does not know. Called with every example of a run before the run writes anything.
@@ -60,8 +61,9 @@ class FEDMPI_API Model {
   virtual BatchResult fit(const Batch& batch, RandomKey key) = 0;
 
   // Forward only, no dropout; changes nothing. An example's result must not depend on the other examples of the batch
-  // by more than rounding.
-  virtual BatchResult evaluate(const Batch& batch) = 0;
+  // by more than rounding. Writes what it takes each example for to `predictions`, contiguous: int64 [n], each in
+  // [0, num_labels), for regression float32 [n]; a model that knows its loss alone leaves them as they are.
+  virtual BatchResult evaluate(const Batch& batch, at::Tensor predictions) = 0;
 
   // Hash of what else than its options and its layout makes the model (a configuration file), "" when nothing does:
   // equal on all ranks, recorded in checkpoints.

@@ -13,7 +13,7 @@ namespace fedmpi {
 class FEDMPI_API Progress {
  public:
   Progress(std::string title, std::int64_t total, std::string unit, bool enabled);
-  ~Progress();  // ends the line
+  ~Progress();  // ends the line; after an exception a plain one is left out
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   void advance(std::int64_t amount = 1, const std::string& note = "");

@@ -18,7 +18,7 @@ enum class Purpose : std::uint32_t {
   dropout = 5,
   synthetic = 6,  // made-up data
   central = 7,    // which test examples are used centrally
-  prepare = 8,    // the order of examples in shards
+  prepare = 8,    // the order of examples in shards, and which of them are for testing
 };
 
 // Philox4x32-10 (Salmon et al., SC 2011, "Parallel random numbers: as easy as 1, 2, 3"): four 32-bit words that

@@ -17,6 +17,7 @@ struct Shard {
   at::Tensor tokens;   // int32 [total]
   at::Tensor offsets;  // int64 [n + 1], from 0, ascending, the last one = total
   at::Tensor labels;   // int64 [n]
+  at::Tensor keys;     // int64 [n], whose the examples are (a user's number), or undefined
   std::int64_t vocabulary_size = 0;
   std::int64_t num_labels = 0;
   std::string vocabulary_digest;
@@ -30,8 +31,9 @@ FEDMPI_API void write_shard(const std::filesystem::path& path, const Shard& shar
 FEDMPI_API Shard read_shard(const std::filesystem::path& path);
 
 // The shards of a split in `directory`, in order: SPLIT.h5 alone, or SPLIT-00000.h5, SPLIT-00001.h5, ... without a
-// gap. Throws FileError naming what was looked for when there is none.
+// gap. Throws FileError naming what was looked for, and `advice`, when there is none.
 FEDMPI_API std::vector<std::filesystem::path> find_shards(const std::filesystem::path& directory,
-                                                          const std::string& split);
+                                                          const std::string& split,
+                                                          const std::string& advice = "make them with fedmpi prepare");
 
 }  // namespace fedmpi

@@ -1,9 +1,9 @@
-#include "classification.hpp"
 #include "fedmpi/digest.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/model.hpp"
 #include "fedmpi/one_thread.hpp"
 #include "fedmpi/plugin.hpp"
+#include "outputs.hpp"
 #include "script_module.hpp"
 
 #include <algorithm>
@@ -54,6 +54,9 @@ class TorchScript final : public fedmpi::Model {
 
   const fedmpi::Layout& layout() const override { return layout_; }
   void set_layout(fedmpi::Layout layout) override { layout_ = std::move(layout); }
+  fedmpi::Task task() const override {
+    return is_regression() ? fedmpi::Task::regression : fedmpi::Task::classification;
+  }
   std::int64_t num_labels() const override { return num_labels_; }
   std::string digest() const override { return digest_; }
 
@@ -64,7 +67,7 @@ class TorchScript final : public fedmpi::Model {
     if (std::exchange(was_tried_, true)) return;
     const std::vector<at::Tensor> before = statistics();
     try {
-      run(std::move(inputs), few.labels, false, evaluation_seed);
+      run(std::move(inputs), few, false, evaluation_seed);
     } catch (const fedmpi::Error& error) {
       throw UserError(fmt::format("the module in {} cannot be used on this data: {}", path_.string(), error.what()));
     }
@@ -100,21 +103,25 @@ class TorchScript final : public fedmpi::Model {
   BatchResult fit(const Batch& batch, fedmpi::RandomKey key) override {
     const fedmpi::OneThread one_thread;
     for (const FrozenStatistic& one : frozen_statistics_) one.copy.copy_(one.value);
-    const Outcome outcome = run(inputs_of(batch), batch.labels, true, key.value);
+    const Outcome outcome = run(inputs_of(batch), batch, true, key.value);
     if (!outcome.loss.requires_grad())
       throw fedmpi::Error("the module's loss does not depend on any parameter that is trained");
     outcome.loss.backward();
     return outcome.result;
   }
 
-  BatchResult evaluate(const Batch& batch) override {
+  BatchResult evaluate(const Batch& batch, at::Tensor predictions) override {
+    const fedmpi::OneThread one_thread;
     for (const FrozenStatistic& one : frozen_statistics_) one.copy.copy_(one.value);
-    return run(inputs_of(batch), batch.labels, false, evaluation_seed).result;
+    const Outcome outcome = run(inputs_of(batch), batch, false, evaluation_seed);
+    if (outcome.outputs.defined()) fedmpi::predict(outcome.outputs, batch, predictions);
+    return outcome.result;
   }
 
  private:
   struct Outcome {
-    at::Tensor loss;
+    at::Tensor loss;     // where it was asked to train
+    at::Tensor outputs;  // undefined where the module gives its loss alone
     BatchResult result;
   };
   // The module gets a copy, which it may change.
@@ -162,6 +169,7 @@ class TorchScript final : public fedmpi::Model {
   static Batch first_examples(const Batch& batch, std::int64_t most) {
     const std::int64_t count = std::min(most, batch.labels.size(0));
     Batch few{.labels = batch.labels.narrow(0, 0, count)};
+    if (batch.targets.defined()) few.targets = batch.targets.narrow(0, 0, count);
     if (batch.features.defined()) {
       few.features = batch.features.narrow(0, 0, count);
     } else {
@@ -208,39 +216,45 @@ class TorchScript final : public fedmpi::Model {
   }
 
   // Error where the module does not return what `loss` says.
-  Outcome run(std::vector<c10::IValue> inputs, const at::Tensor& labels, bool training, std::uint64_t seed) const {
+  Outcome run(std::vector<c10::IValue> inputs, const Batch& batch, bool training, std::uint64_t seed) const {
     const fedmpi::OneThread one_thread;
     const at::AutoGradMode gradients(training);
     if (!returns_loss_) {
-      const c10::IValue output = module_->call(std::move(inputs), training, seed);
-      check_logits(output, labels);
-      const at::Tensor logits = output.toTensor();
-      return {training ? at::cross_entropy_loss(logits, labels) : at::Tensor(), fedmpi::score(logits, labels)};
+      const at::Tensor outputs = outputs_in(module_->call(std::move(inputs), training, seed), batch);
+      return {training ? fedmpi::mean_loss(outputs, batch) : at::Tensor(), outputs, fedmpi::score(outputs, batch)};
     }
-    inputs.emplace_back(labels);
+    inputs.emplace_back(is_regression() ? batch.targets : batch.labels);
     const c10::IValue output = module_->call(std::move(inputs), training, seed);
-    const bool has_logits = output.isTuple() && output.toTupleRef().elements().size() == 2;
-    const c10::IValue loss = has_logits ? output.toTupleRef().elements()[0] : output;
+    const bool has_outputs = output.isTuple() && output.toTupleRef().elements().size() == 2;
+    const c10::IValue loss = has_outputs ? output.toTupleRef().elements()[0] : output;
     if (!loss.isTensor() || loss.toTensor().numel() != 1 || !at::isFloatingType(loss.toTensor().scalar_type()))
-      throw fedmpi::Error("with model.loss = \"module\" it must return the loss, one number, or (loss, logits)");
-    BatchResult result{.num_examples = labels.size(0)};
-    if (has_logits) {
-      check_logits(output.toTupleRef().elements()[1], labels);
-      result = fedmpi::score(output.toTupleRef().elements()[1].toTensor(), labels);
-    }
+      throw fedmpi::Error("with model.loss = \"module\" it must return the loss, one number, or (loss, outputs)");
+    BatchResult result{.num_examples = batch.labels.size(0)};
     result.loss_sum = loss.toTensor().item<double>() * static_cast<double>(result.num_examples);
-    return {loss.toTensor(), result};
+    return {loss.toTensor(), has_outputs ? outputs_in(output.toTupleRef().elements()[1], batch) : at::Tensor(), result};
   }
 
-  void check_logits(const c10::IValue& output, const at::Tensor& labels) const {
-    if (!output.isTensor() || output.toTensor().dim() != 2 || output.toTensor().size(0) != labels.size(0) ||
-        output.toTensor().scalar_type() != at::kFloat)
+  bool is_regression() const { return num_labels_ == 1; }
+
+  at::Tensor outputs_in(const c10::IValue& output, const Batch& batch) const {
+    const std::int64_t num_examples = batch.labels.size(0);
+    const bool is_tensor = output.isTensor() && output.toTensor().scalar_type() == at::kFloat;
+    const at::Tensor outputs = is_tensor ? output.toTensor() : at::Tensor();
+    if (is_regression()) {
+      if (!is_tensor || outputs.dim() > 2 || outputs.size(0) != num_examples || outputs.numel() != num_examples)
+        throw fedmpi::Error(
+            "with model.num_labels = 1 it must return a prediction for each example, a float32 tensor "
+            "[examples] or [examples, 1]");
+      return outputs;
+    }
+    if (!is_tensor || outputs.dim() != 2 || outputs.size(0) != num_examples)
       throw fedmpi::Error("it must return logits, a float32 tensor [examples, labels]");
-    if (output.toTensor().size(1) != num_labels_)
+    if (outputs.size(1) != num_labels_)
       throw fedmpi::Error(
           fmt::format("it returns {} logits an example, but model.num_labels is {}: set "
                       "model.num_labels = {}",
-                      output.toTensor().size(1), num_labels_, output.toTensor().size(1)));
+                      outputs.size(1), num_labels_, outputs.size(1)));
+    return outputs;
   }
 
   std::filesystem::path path_;
@@ -259,11 +273,13 @@ using fedmpi::OptionType;
 constexpr double any = std::numeric_limits<double>::infinity();
 constexpr std::array options{
     fedmpi::OptionSpec{"path", OptionType::string, nullptr, "file that torch.jit.script(module).save(path) wrote"},
-    fedmpi::OptionSpec{"loss", OptionType::string, "cross_entropy",
-                       "cross_entropy: the module returns logits; module: it takes the labels as its last input and "
-                       "returns the mean loss, or (loss, logits)",
-                       -any, any, "cross_entropy|module"},
-    fedmpi::OptionSpec{"num_labels", OptionType::integer, "2", "classes to tell apart", 1, 1e6},
+    fedmpi::OptionSpec{
+        "loss", OptionType::string, "standard",
+        "standard: the module returns logits (cross entropy), or with num_labels = 1 predictions (squared "
+        "error); module: it takes the labels, or what is to be predicted, as its last input and returns "
+        "the mean loss, or (loss, logits or predictions)",
+        -any, any, "standard|module"},
+    fedmpi::OptionSpec{"num_labels", OptionType::integer, "2", "classes to tell apart; 1: predicts a number", 1, 1e6},
     fedmpi::OptionSpec{"input_shape", OptionType::integers, "",
                        "shape of an example, such as [3, 32, 32], for datasets that give it as one row", 1, 1e9},
     fedmpi::OptionSpec{"head", OptionType::strings, "",

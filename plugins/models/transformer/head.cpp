@@ -57,7 +57,6 @@ BatchResult ClassificationHead::forward(std::span<const std::int64_t> labels, st
     double total = 0.0;
     for (std::int64_t i = 0; i < num_labels_; ++i) total += std::exp(static_cast<double>(scores[i]) - *best);
     result.loss_sum += *best + std::log(total) - scores[label];
-    result.num_correct += best - scores == label ? 1 : 0;
     for (std::int64_t i = 0; i < num_labels_; ++i) {
       const double probability = std::exp(static_cast<double>(scores[i]) - *best) / total;
       gradient[row * num_labels_ + i] =

@@ -130,7 +130,6 @@ class NetworkOf final : public Network {
       const BatchResult own = fit_part(sequences(batch, first, last), own_labels, batch.num_sequences(),
                                        part == 0 ? key : derive(key, first_part_purpose + part));
       result.loss_sum += own.loss_sum;
-      result.num_correct += own.num_correct;
       result.num_examples += own.num_examples;
     }
     return result;

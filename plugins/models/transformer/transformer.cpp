@@ -3,6 +3,7 @@
 #include "fedmpi/digest.hpp"
 #include "fedmpi/error.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -116,10 +117,16 @@ BatchResult Transformer::fit(const Batch& batch, RandomKey key) {
   return network_->fit(tokens, labels_of(batch), key);
 }
 
-BatchResult Transformer::evaluate(const Batch& batch) {
+BatchResult Transformer::evaluate(const Batch& batch, at::Tensor predictions) {
   const PackedTokens tokens = packed(batch);
   last_batch_size_ = tokens.num_sequences();
-  return network_->evaluate(tokens, labels_of(batch));
+  const BatchResult result = network_->evaluate(tokens, labels_of(batch));
+  auto* predicted = predictions.mutable_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < last_batch_size_; ++i) {
+    const float* scores = network_->logits() + i * description_.num_labels;
+    predicted[i] = std::max_element(scores, scores + description_.num_labels) - scores;
+  }
+  return result;
 }
 
 at::Tensor Transformer::logits() const {

@@ -42,7 +42,7 @@ class Transformer final : public Model {
   void bind(at::Tensor values, at::Tensor gradients, Precision precision) override;
   void values_changed() override;
   BatchResult fit(const Batch& batch, RandomKey key) override;
-  BatchResult evaluate(const Batch& batch) override;
+  BatchResult evaluate(const Batch& batch, at::Tensor predictions) override;
   std::string digest() const override { return digest_; }
   std::string vocabulary_digest() const override { return vocabulary_digest_; }
 

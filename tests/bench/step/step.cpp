@@ -13,6 +13,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/tensor.h>
 
 namespace {
@@ -54,7 +55,7 @@ void run(const std::string& directory, const std::string& shard_path, Precision 
     model.values_changed();
     const double step_seconds = step.seconds();
     const Stopwatch evaluation;
-    model.evaluate(batch);
+    model.evaluate(batch, at::empty_like(batch.labels));
     std::cout << step_seconds << " " << batch.tokens.numel() << " " << evaluation.seconds() << std::endl;
   }
 }
