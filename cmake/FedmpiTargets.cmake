@@ -21,37 +21,36 @@ if(FEDMPI_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
-# CMAKE_INSTALL_RPATH_USE_LINK_PATH leaves out directories inside the source tree, where build/venv is.
-set(fedmpi_library_dirs)
-foreach(library IN LISTS LibTorch_LIBRARIES MPI_CXX_LIBRARIES)
-  get_filename_component(directory "${library}" DIRECTORY)
-  list(APPEND fedmpi_library_dirs "${directory}")
-endforeach()
-list(REMOVE_DUPLICATES fedmpi_library_dirs)
-list(REMOVE_ITEM fedmpi_library_dirs "" ${CMAKE_CXX_IMPLICIT_LINK_DIRECTORIES})
-
 # Warnings for our own targets.
 function(fedmpi_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast
     -Woverloaded-virtual -Wimplicit-fallthrough -Wno-missing-field-initializers $<$<BOOL:${FEDMPI_WERROR}>:-Werror>)
 endfunction()
 
-# fedmpi_add_plugin(name sources...): <name>.so with one exported symbol, in the program's plugin directory.
-function(fedmpi_add_plugin name)
-  add_library(${name} MODULE ${ARGN})
-  target_link_libraries(${name} PRIVATE fedmpi::core)
-  target_link_options(${name} PRIVATE -Wl,--no-undefined -Wl,-z,now -Wl,-z,nodelete)
-  set_target_properties(${name} PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
-    LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/plugins"
-    INSTALL_RPATH "$ORIGIN/../..;${fedmpi_library_dirs}")
-  install(TARGETS ${name} LIBRARY DESTINATION lib/fedmpi/plugins)
-endfunction()
-
-# The program finds its plugins in ../lib/fedmpi/plugins, so these directories are fixed.
+# The program finds its plugins in ../lib/fedmpi/plugins and its templates in ../share/fedmpi/templates, so these
+# directories are fixed.
 function(fedmpi_install)
-  set_target_properties(fedmpi_program PROPERTIES INSTALL_RPATH "$ORIGIN/../lib;${fedmpi_library_dirs}")
-  set_target_properties(fedmpi_core PROPERTIES INSTALL_RPATH "${fedmpi_library_dirs}")
-  install(TARGETS fedmpi_program RUNTIME DESTINATION bin)
-  install(TARGETS fedmpi_core LIBRARY DESTINATION lib)
+  set_target_properties(fedmpi_program PROPERTIES EXPORT_NAME program
+    INSTALL_RPATH "$ORIGIN/../lib;${fedmpi_library_dirs}")
+  set_target_properties(fedmpi_core PROPERTIES EXPORT_NAME core INSTALL_RPATH "${fedmpi_library_dirs}")
+  install(TARGETS fedmpi_program EXPORT fedmpi RUNTIME DESTINATION bin)
+  install(TARGETS fedmpi_core EXPORT fedmpi LIBRARY DESTINATION lib)
   install(DIRECTORY core/include/fedmpi DESTINATION include)
+
+  set(package "${CMAKE_BINARY_DIR}/package")
+  configure_file(cmake/fedmpiConfig.cmake.in "${package}/fedmpiConfig.cmake" @ONLY)
+  write_basic_package_version_file("${package}/fedmpiConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
+  install(EXPORT fedmpi NAMESPACE fedmpi:: FILE fedmpiTargets.cmake DESTINATION lib/cmake/fedmpi)
+  install(FILES "${package}/fedmpiConfig.cmake" "${package}/fedmpiConfigVersion.cmake" cmake/FedmpiPlugin.cmake
+    cmake/FindLibTorch.cmake DESTINATION lib/cmake/fedmpi)
+
+  file(GLOB kinds "${PROJECT_SOURCE_DIR}/plugins/example/*")
+  foreach(kind IN LISTS kinds)
+    # Files alone: a directory is what somebody built there.
+    file(GLOB files LIST_DIRECTORIES false "${kind}/*")
+    get_filename_component(name "${kind}" NAME)
+    install(FILES ${files} DESTINATION share/fedmpi/templates/${name})
+  endforeach()
+  file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/share/fedmpi")
+  file(CREATE_LINK "${PROJECT_SOURCE_DIR}/plugins/example" "${CMAKE_BINARY_DIR}/share/fedmpi/templates" SYMBOLIC)
 endfunction()

@@ -2,6 +2,7 @@
 #include "fedmpi/error.hpp"
 #include "fedmpi/options.hpp"
 #include "launch.hpp"
+#include "new_command.hpp"
 #include "plugins_command.hpp"
 #include "prepare_command.hpp"
 #include "run_command.hpp"
@@ -73,6 +74,7 @@ int main(int argc, char** argv) {
     add_verify_command(program, argc, argv, status);
     add_prepare_command(program);
     add_plugins_command(program);
+    add_new_command(program);
     check_verbs(program, std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
     program.require_subcommand(1);
     program.parse(argc, argv);

@@ -1,5 +1,6 @@
 #include "plugins_command.hpp"
 
+#include "check_command.hpp"
 #include "fedmpi/job.hpp"
 #include "fedmpi/plugin.hpp"
 
@@ -20,6 +21,7 @@ using Json = nlohmann::ordered_json;
 
 struct PluginsArguments {
   std::string directory;
+  std::vector<std::filesystem::path> searched_first;
   bool json = false;
   bool trust = false;
 };
@@ -111,7 +113,7 @@ void print_rules() {
 }
 
 std::vector<std::filesystem::path> directories(const PluginsArguments& arguments) {
-  if (arguments.directory.empty()) return plugin_search_path({});
+  if (arguments.directory.empty()) return plugin_search_path(arguments.searched_first);
   std::error_code error;
   if (!std::filesystem::is_directory(arguments.directory, error)) {
     throw PluginError(fmt::format("{} is not a directory", arguments.directory), arguments.directory);
@@ -141,13 +143,37 @@ void list(const PluginsArguments& arguments) {
 void add_plugins_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand(
       "plugins", "what is installed, where, which version, which options it takes; then the partitions and samplings");
-  command->add_option("directory")->description("only the plugins in this directory");
+  const auto many = [command](const char* name, const char* help, const char* type) {
+    return command->add_option(name)->description(help)->type_name(type)->allow_extra_args(false)->multi_option_policy(
+        CLI::MultiOptionPolicy::TakeAll);
+  };
+  CLI::Option* directory = command->add_option("directory")->description("only the plugins in this directory");
+  CLI::Option* plugins = many("--plugins", "look for plugins here first (repeatable)", "DIR")->excludes(directory);
+  CLI::Option* check = command->add_option("--check")
+                           ->description("check that this plugin keeps to all that is asked of its kind")
+                           ->type_name("FILE")
+                           ->excludes(directory)
+                           ->excludes(plugins);
+  many("--set", "for --check: an option of the plugin, or a key of the job it is tried in (repeatable)", "KEY=VALUE")
+      ->needs(check);
   command->add_flag("--json")->description("as JSON");
   command->add_flag("--trust-plugins")->description("also those that other users could change");
+  command->footer(
+      "Examples:\n"
+      "  fedmpi plugins --plugins mine/build/plugins\n"
+      "  fedmpi plugins --check mine/build/plugins/mine.so --set server_learning_rate=0.5");
   command->callback([command] {
-    PluginsArguments arguments{
-        .directory = "", .json = command->count("--json") > 0, .trust = command->count("--trust-plugins") > 0};
-    if (command->count("directory") > 0) arguments.directory = (*command)["directory"]->as<std::string>();
+    const bool json = command->count("--json") > 0, trust = command->count("--trust-plugins") > 0;
+    const auto all = [command](const char* name) {
+      return command->count(name) > 0 ? (*command)[name]->results() : std::vector<std::string>();
+    };
+    if (command->count("--check") > 0) {
+      check_plugin_file({.file = all("--check").front(), .settings = all("--set"), .json = json, .trust = trust});
+      return;
+    }
+    PluginsArguments arguments{.directory = "", .searched_first = {}, .json = json, .trust = trust};
+    if (command->count("directory") > 0) arguments.directory = all("directory").front();
+    for (const std::string& path : all("--plugins")) arguments.searched_first.emplace_back(path);
     list(arguments);
   });
 }

@@ -1,10 +1,16 @@
 #include "fedmpi/experiment.hpp"
 
 #include "client.hpp"
+#include "cohort.hpp"
 #include "fedmpi/checkpoint.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/plugin.hpp"
+#include "made_up_federation.hpp"
 #include "rule_choice.hpp"
+
+#include <numeric>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -68,6 +74,30 @@ void assign_roles(const Strategy& strategy, Model& model) {
   if (is_changed) model.set_layout(std::move(layout));
 }
 
+// A strategy that cannot put updates together shows that before the run writes anything: an object of its own is tried
+// on made-up clients, as many as there will be in a round.
+void try_strategy(const Plugin& plugin, const Options& options, const Experiment& experiment) {
+  const FederationSettings& federation = experiment.job.federation;
+  std::vector<std::int64_t> cohort(
+      static_cast<std::size_t>(cohort_size(federation.clients, federation.fraction_fit, federation.min_fit_clients)));
+  std::iota(cohort.begin(), cohort.end(), std::int64_t{0});
+  const auto failed = [&](const std::string& how) {
+    throw_plugin_error(plugin, fmt::format("failed when it was tried on made-up updates of {} client{}: {}",
+                                           cohort.size(), cohort.size() == 1 ? "" : "s", how));
+  };
+  TrainingSettings training = experiment.job.training;
+  training.learning_rate = 0.01;  // small updates: only whether they can be put together counts
+  try {
+    MadeUpFederation(training, federation.clients, 1, with_single_elements(experiment.model->layout()), [&] {
+      return make<Strategy>(plugin, options);
+    }).run_round(cohort);
+  } catch (const std::exception& error) {
+    failed(one_line(error));
+  } catch (...) {
+    failed("it threw something that is no std::exception");
+  }
+}
+
 }  // namespace
 
 Experiment load_experiment(Job job) {
@@ -81,15 +111,16 @@ Experiment load_experiment(Job job) {
     Options options = plugin_options(choice, plugin.options(), section, experiment.job);
     object = make<Interface>(plugin, options);
     experiment.versions[std::string("plugin.") + Interface::plugin_kind] = plugin.digest;
-    return options;
+    return std::pair(plugin, std::move(options));
   };
-  const Options strategy = choose(experiment.strategy, experiment.job.strategy, "strategy");
-  const Options model = choose(experiment.model, experiment.job.model, "model");
-  const Options dataset = choose(experiment.dataset, experiment.job.dataset, "data");
+  const auto [strategy_plugin, strategy] = choose(experiment.strategy, experiment.job.strategy, "strategy");
+  const Options model = choose(experiment.model, experiment.job.model, "model").second;
+  const Options dataset = choose(experiment.dataset, experiment.job.dataset, "data").second;
   experiment.resolved_job = resolved_toml(experiment.job, strategy, model, dataset);
   assign_roles(*experiment.strategy, *experiment.model);
   experiment.strategy->prepare(experiment.job.training, experiment.model->layout(), experiment.job.federation.clients);
   check_fit(experiment);
+  try_strategy(strategy_plugin, strategy, experiment);
   return experiment;
 }
 

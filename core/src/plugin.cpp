@@ -76,8 +76,13 @@ boost::dll::shared_library open_library(const fs::path& path) {
   boost::dll::shared_library library;
   std::error_code error;
   library.load(path, error, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
-  if (error) fail(path, "cannot be loaded: " + last_error(path));
-  return library;
+  if (!error) return library;
+  const std::string reason = last_error(path);
+  if (const auto end = reason.find(": cannot open shared object file"); end != std::string::npos)
+    fail(path, fmt::format("needs the library {}, which is not there: install it, or name its directory in "
+                           "LD_LIBRARY_PATH",
+                           reason.substr(0, end)));
+  fail(path, "cannot be loaded: " + reason);
 }
 
 std::string section_of(const std::string& kind) {
@@ -131,8 +136,15 @@ void check_texts(const PluginInfo& info, const fs::path& path) {
   }
 }
 
-// Checked in all but its kind.
-Plugin load_file(const fs::path& path, PluginTrust trust) {
+}  // namespace
+
+void throw_plugin_error(const Plugin& plugin, const std::string& what) {
+  throw PluginError(
+      fmt::format("the {} plugin '{}' ({}) {}", plugin.info->kind, plugin.info->name, plugin.path.string(), what),
+      plugin.path);
+}
+
+Plugin load_plugin_file(const fs::path& path, PluginTrust trust) {
   // Leaked on purpose: code and constant data of a plugin must outlive every object, exception and tensor deleter that
   // came from it, static ones of other libraries included, so no library is ever closed.
   static auto& libraries = *new std::map<fs::path, boost::dll::shared_library>;
@@ -155,11 +167,9 @@ Plugin load_file(const fs::path& path, PluginTrust trust) {
   return {.info = &info, .path = path, .digest = digest_file(file)};
 }
 
-}  // namespace
-
 Plugin load_plugin(const std::string& kind, const std::string& name, std::span<const fs::path> search_path,
                    PluginTrust trust) {
-  Plugin plugin = load_file(find_plugin(kind, name, search_path), trust);
+  Plugin plugin = load_plugin_file(find_plugin(kind, name, search_path), trust);
   if (plugin.info->kind != kind) {
     throw PluginError(fmt::format("'{}' ({}) is a {} plugin, and [{}] asks for a {}", name, plugin.path.string(),
                                   plugin.info->kind, section_of(kind), kind),
@@ -173,9 +183,17 @@ std::vector<Plugin> list_plugins(std::span<const fs::path> search_path, std::vec
   std::vector<Plugin> plugins;
   for (const fs::path& file : plugin_files(search_path)) {
     try {
-      plugins.push_back(load_file(file, trust));
+      plugins.push_back(load_plugin_file(file, trust));
     } catch (const UserError& error) {
       problems.emplace_back(error.what());
+    }
+  }
+  for (const Plugin& plugin : plugins) {
+    try {
+      find_plugin(plugin.info->kind, plugin.info->name, search_path);
+    } catch (const UserError& error) {
+      if (std::find(problems.begin(), problems.end(), error.what()) == problems.end())
+        problems.emplace_back(error.what());
     }
   }
   return plugins;

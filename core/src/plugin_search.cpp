@@ -1,5 +1,6 @@
 #include "plugin_search.hpp"
 
+#include "fedmpi/digest.hpp"
 #include "fedmpi/plugin.hpp"
 #include "option_check.hpp"
 
@@ -65,6 +66,16 @@ fs::path find_under_other_kind(const std::string& file_name, std::span<const fs:
   return {};
 }
 
+bool have_same_bytes(const fs::path& one, const fs::path& other) {
+  std::error_code error;
+  if (fs::equivalent(one, other, error)) return true;
+  try {
+    return digest_file(one) == digest_file(other);
+  } catch (const FileError&) {
+    return false;
+  }
+}
+
 void check_directory(const fs::path& directory, std::string_view named_by) {
   std::error_code error;
   if (fs::is_directory(directory, error)) return;
@@ -107,14 +118,24 @@ fs::path find_plugin(const std::string& kind, const std::string& name, std::span
   const std::string file_name = name + ".so";
   std::vector<std::string> tried;
   std::error_code error;
+  fs::path found;
   for (const fs::path& directory : search_path) {
     for (const fs::path& sub_directory : sub_directories(kind)) {
       const fs::path file = sub_directory.empty() ? directory / file_name : directory / sub_directory / file_name;
-      // A link that leads nowhere too: the next of that name is not what was meant.
-      if (fs::symlink_status(file, error).type() != fs::file_type::not_found) return file;
       tried.push_back(file.string());
+      // A link that leads nowhere too: the next of that name is not what was meant.
+      if (fs::symlink_status(file, error).type() == fs::file_type::not_found) continue;
+      if (found.empty())
+        found = file;
+      else if (!have_same_bytes(found, file))
+        throw PluginError(
+            fmt::format("there are two {} plugins '{}' that are not the same, {} and {}: remove or rename "
+                        "one of them",
+                        kind, name, found.string(), file.string()),
+            file);
     }
   }
+  if (!found.empty()) return found;
   if (const fs::path other = find_under_other_kind(file_name, search_path); !other.empty()) return other;
   const std::string near = nearest_plugin(kind, name, search_path);
   throw PluginError(fmt::format("there is no {} plugin '{}'{} (tried {})", kind, name,

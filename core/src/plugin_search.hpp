@@ -7,7 +7,7 @@
 
 namespace fedmpi {
 
-// The file of a plugin. Throws PluginError when there is none.
+// The file of a plugin. Throws PluginError when there is none, or there are two that are not the same.
 std::filesystem::path find_plugin(const std::string& kind, const std::string& name,
                                   std::span<const std::filesystem::path> search_path);
 

@@ -1,5 +1,6 @@
 """fedmpi verify: a checkpoint made on 8 ranks is reproduced on others, and what was changed since is named."""
 import argparse
+import copy
 import json
 import pathlib
 import shutil
@@ -36,6 +37,11 @@ LAST = "run/checkpoints/round_0003.h5"
 class Program:
     def __init__(self, args, directory):
         self.fedmpi, self.mpirun, self.directory = str(pathlib.Path(args.fedmpi).resolve()), args.mpirun, directory
+
+    def installed_as(self, fedmpi):
+        other = copy.copy(self)
+        other.fedmpi = str(fedmpi)
+        return other
 
     def __call__(self, *arguments, ranks=1, expected=0):
         launch = [] if ranks == 1 else launcher(self.mpirun, ranks)
@@ -81,16 +87,19 @@ def other_data(program):
     assert "the dataset's content" in text, text
 
 
+# Another installation: the same program with one plugin that was built anew.
 def another_plugin(program):
-    plugins = program.directory / "plugins"
-    plugins.mkdir()
+    other = program.directory / "other"
+    (other / "bin").mkdir(parents=True)
+    shutil.copy(program.fedmpi, other / "bin" / "fedmpi")
     installed = next(pathlib.Path(program.fedmpi).parents[1].glob("**/fedavg.so"))
-    shutil.copy(installed, plugins / "fedavg.so")
-    with open(plugins / "fedavg.so", "ab") as file:
+    shutil.copytree(installed.parent, other / "plugins")
+    with open(other / "plugins" / "fedavg.so", "ab") as file:
         file.write(b"\0")
-    text = program("verify", LAST, "--plugins", str(plugins), "--set", "training.learning_rate=0.2", expected=1)
+    elsewhere = program.installed_as(other / "bin" / "fedmpi")
+    text = elsewhere("verify", LAST, "--set", "training.learning_rate=0.2", expected=1)
     assert "plugin.strategy (" in text and "the job's training.learning_rate" in text, text
-    assert "what differs from then: plugin.strategy (" in program("verify", LAST, "--plugins", str(plugins))
+    assert "what differs from then: plugin.strategy (" in elsewhere("verify", LAST)
 
 
 # A shard with another byte is not read at all; one that was made anew is another dataset.

@@ -4,6 +4,7 @@
 #include "temporary_directory.hpp"
 
 #include <cstdlib>
+#include <fstream>
 
 #include <gtest/gtest.h>
 
@@ -34,7 +35,7 @@ TEST(Plugin, IsReadBeforeItIsMade) {
   EXPECT_STREQ(plugin.info->name, "idle");
   EXPECT_STREQ(plugin.info->summary, "does nothing");
   EXPECT_EQ(plugin.path, file("idle"));
-  ASSERT_EQ(plugin.options().size(), 3u);
+  ASSERT_EQ(plugin.options().size(), 5u);
   EXPECT_STREQ(plugin.options()[2].name, "rate");
   EXPECT_EQ(plugin.digest.size(), 32u);
   const auto strategy = make<Strategy>(plugin, Options{plugin.options(), {}, "test"});
@@ -45,6 +46,38 @@ TEST(Plugin, IsReadBeforeItIsMade) {
 
 TEST(Plugin, LoadedTwiceIsTheSame) {
   EXPECT_EQ(load_plugin("strategy", "idle", search_path).info, load_plugin("strategy", "idle", search_path).info);
+}
+
+TEST(Plugin, ThatStandsTwiceInTheSearchPathMustBeTheSameFile) {
+  const TemporaryDirectory directory;
+  fs::create_directory(directory / "strategies");
+  const fs::path first = directory / "strategies" / "idle.so", second = directory / "idle.so";
+  fs::copy_file(file("idle"), first);
+  fs::copy_file(file("idle"), second);
+  const std::vector<fs::path> there{directory.path(), directory.path()};
+  EXPECT_EQ(load_plugin("strategy", "idle", there).path, first);
+  std::ofstream(second, std::ios::app) << "more";
+  const std::string twice = "there are two strategy plugins 'idle' that are not the same, " + first.string() + " and " +
+                            second.string() + ": remove or rename one of them";
+  try {
+    load_plugin("strategy", "idle", there);
+    FAIL();
+  } catch (const PluginError& error) {
+    EXPECT_EQ(error.what(), twice);
+  }
+  std::vector<std::string> problems;
+  EXPECT_EQ(list_plugins(there, problems).size(), 2u);
+  EXPECT_EQ(problems, std::vector{twice});
+  fs::remove(second);
+  fs::create_symlink("nowhere", second);
+  EXPECT_THROW(load_plugin("strategy", "idle", there), PluginError);
+  fs::remove(first);
+  EXPECT_THROW(load_plugin("strategy", "idle", there), PluginError);
+}
+
+TEST(Plugin, MayBeLoadedByItsPath) {
+  EXPECT_EQ(load_plugin_file(file("idle")).info, load_plugin("strategy", "idle", search_path).info);
+  EXPECT_THROW(load_plugin_file(file("not_there")), PluginError);
 }
 
 TEST(Plugin, MayLieInTheDirectoryOfItsKind) {
@@ -94,6 +127,18 @@ TEST(Plugin, RefusesWhatIsNoLibrary) {
   EXPECT_EQ(error_of("strategy", "not_a_library"),
             "the plugin " + file("not_a_library") + " cannot be loaded: invalid ELF header");
   EXPECT_CONTAINS(error_of("strategy", "unresolved"), "undefined symbol: fedmpi_test_missing_function");
+}
+
+TEST(Plugin, NamesTheLibraryThatIsMissing) {
+  const fs::path incomplete = fs::path{FEDMPI_TEST_PLUGINS}.parent_path() / "incomplete" / "missing_dependency.so";
+  try {
+    load_plugin_file(incomplete);
+    FAIL();
+  } catch (const PluginError& error) {
+    EXPECT_EQ(error.what(), "the plugin " + incomplete.string() +
+                                " needs the library libfedmpi_test_absent.so, which is not there: install it, or name "
+                                "its directory in LD_LIBRARY_PATH");
+  }
 }
 
 TEST(Plugin, RefusesALibraryThatIsNoPlugin) {
@@ -147,6 +192,21 @@ TEST(Plugin, WhatItsConstructorThrowsNamesIt) {
     EXPECT_EQ(error.what(),
               "the strategy plugin 'idle' (" + file("idle") + ") could not be made: the constructor did not like it");
   }
+  PluginInfo info = *plugin.info;
+  const Plugin odd{.info = &info, .path = "odd.so", .digest = ""};
+  const auto message = [&](std::unique_ptr<Strategy> (*factory)(const Options&)) {
+    info.factory = reinterpret_cast<AnyFactory>(factory);
+    try {
+      make<Strategy>(odd, Options{plugin.options(), {}, "test"});
+    } catch (const PluginError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(message([](const Options&) -> std::unique_ptr<Strategy> { throw 7; }),
+            "the strategy plugin 'idle' (odd.so) could not be made: it threw something that is no std::exception");
+  EXPECT_EQ(message([](const Options&) { return std::unique_ptr<Strategy>(); }),
+            "the strategy plugin 'idle' (odd.so) could not be made: its factory returned nothing");
   try {
     make<Strategy>(plugin, Options{plugin.options(), {{"refuse", true}}, "test"});
     FAIL();

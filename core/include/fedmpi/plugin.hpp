@@ -69,29 +69,39 @@ FEDMPI_API std::vector<std::filesystem::path> plugin_search_path(std::span<const
 enum class PluginTrust { own, any };
 
 // Finds <name>.so and checks it before any of its code is called. Throws PluginError: not found (listing every
-// path tried and the nearest name there is), open to others, not a library, no symbol, other ABI, other LibTorch, other
-// kind.
+// path tried and the nearest name there is), found twice with different contents, open to others, not a library, a
+// library missing that it needs, no symbol, other ABI, other LibTorch, other kind.
 FEDMPI_API Plugin load_plugin(const std::string& kind, const std::string& name,
                               std::span<const std::filesystem::path> search_path, PluginTrust trust = PluginTrust::own);
 
-// All that can be loaded, in the order of the search; one sentence for each file that cannot goes to `problems`.
+// The same for a file, of any kind and wherever it lies.
+FEDMPI_API Plugin load_plugin_file(const std::filesystem::path& file, PluginTrust trust = PluginTrust::own);
+
+// All that can be loaded, in the order of the search; one sentence for each file that cannot, and for each that another
+// of its name and kind stands against, goes to `problems`.
 FEDMPI_API std::vector<Plugin> list_plugins(std::span<const std::filesystem::path> search_path,
                                             std::vector<std::string>& problems, PluginTrust trust = PluginTrust::own);
+
+// PluginError: "the strategy plugin 'mine' (DIR/mine.so) <what>".
+[[noreturn]] FEDMPI_API void throw_plugin_error(const Plugin& plugin, const std::string& what);
 
 // Constructs the plugin's object. What its constructor throws comes out as PluginError with the plugin's name,
 // unless it is a UserError already.
 template <class Interface>
 std::unique_ptr<Interface> make(const Plugin& plugin, const Options& options) {
   using Factory = std::unique_ptr<Interface> (*)(const Options&);
+  std::unique_ptr<Interface> object;
   try {
-    return reinterpret_cast<Factory>(plugin.info->factory)(options);
+    object = reinterpret_cast<Factory>(plugin.info->factory)(options);
   } catch (const UserError&) {
     throw;
   } catch (const std::exception& error) {
-    throw PluginError(std::string("the ") + Interface::plugin_kind + " plugin '" + plugin.info->name + "' (" +
-                          plugin.path.string() + ") could not be made: " + one_line(error),
-                      plugin.path);
+    throw_plugin_error(plugin, "could not be made: " + one_line(error));
+  } catch (...) {
+    throw_plugin_error(plugin, "could not be made: it threw something that is no std::exception");
   }
+  if (!object) throw_plugin_error(plugin, "could not be made: its factory returned nothing");
+  return object;
 }
 
 }  // namespace fedmpi
