@@ -23,15 +23,15 @@ void EncoderLayer<T>::project(const Batch& batch, const LayerWeights<T>& weights
                               LayerScratch<T>& scratch) const {
   const std::int64_t w = config_.width, tokens = batch.num_tokens(), rows = num_rows(batch);
   T* qkv = memory.qkv.reserve(tokens * 3 * w);
-  const T* weight = weights.qkv;
   if (!first_tokens_only_) {
-    scratch.products.multiply(memory.input.data(), tokens, weight, 3 * w, w, qkv);
+    scratch.products.multiply(memory.input.data(), tokens, weights.qkv, 3 * w, w, memory.qkv_low, qkv);
     return;
   }
   T* first_inputs = memory.first_inputs.reserve(rows * w);
   gather(batch.offsets.first(static_cast<std::size_t>(rows)), memory.input.data(), w, first_inputs);
-  scratch.products.multiply(first_inputs, rows, weight, w, w, qkv);
-  scratch.products.multiply(memory.input.data(), tokens, weight + w * w, 2 * w, w, qkv + rows * w);
+  scratch.products.multiply(first_inputs, rows, weights.qkv, w, w, memory.first_low, qkv);
+  scratch.products.multiply(memory.input.data(), tokens, weights.qkv.rows_from(w, w), 2 * w, w, memory.qkv_low,
+                            qkv + rows * w);
 }
 
 // With the first tokens only, queries [rows, width] come before keys and values [tokens, 2 width].
@@ -90,7 +90,7 @@ void EncoderLayer<T>::forward(const Batch& batch, const float* values, const Lay
   scratch.attention.forward(attention_input(batch, values, dropout.attention, memory.qkv.data()), context,
                             memory.log_sums.reserve(rows * config_.num_heads));
   T* branch = scratch.branch.reserve(rows * w);
-  scratch.products.multiply(context, rows, weights.projection, w, w, branch);
+  scratch.products.multiply(context, rows, weights.projection, w, w, memory.projection_low, branch);
   float* mean = memory.mean.reserve(2 * rows);
   float* inverse = memory.inverse_deviation.reserve(2 * rows);
   float* output_sum = memory.output_sum.reserve(rows * w);
@@ -99,13 +99,13 @@ void EncoderLayer<T>::forward(const Batch& batch, const float* values, const Lay
        places_.attention_norm_weight, places_.attention_norm_bias, mean, inverse, output_sum, middle);
 
   T* inner = memory.inner.reserve(rows * inner_width);
-  scratch.products.multiply(middle, rows, weights.inner, inner_width, w, inner);
+  scratch.products.multiply(middle, rows, weights.inner, inner_width, w, memory.inner_low, inner);
   T* activated = scratch.inner.reserve(rows * inner_width);
   for_each_block(rows, [&](std::int64_t, std::int64_t first, std::int64_t count) {
     kernels<T>().gelu_forward(count, inner_width, inner + first * inner_width, places_.inner_bias.in(values),
                               activated + first * inner_width);
   });
-  scratch.products.multiply(activated, rows, weights.outer, w, inner_width, branch);
+  scratch.products.multiply(activated, rows, weights.outer, w, inner_width, memory.outer_low, branch);
   norm(rows, values, branch, places_.outer_bias, dropout.output, output_sum, places_.output_norm_weight,
        places_.output_norm_bias, mean + rows, inverse + rows, out, out_product);
 }
@@ -149,6 +149,7 @@ void EncoderLayer<T>::feed_forward_back(std::int64_t rows, const float* values, 
   T* gradient = scratch.inner_gradient.reserve(rows * inner_width);
   T* activated = scratch.inner.reserve(rows * inner_width);
   float* partial = scratch.partial.reserve(blocks * inner_width);
+  scratch.products.begin_back(branch_gradient, rows, weights.outer, w);
   scratch.products.multiply_back(branch_gradient, rows, weights.outer, w, inner_width, gradient);
   for_each_block(rows, [&](std::int64_t block, std::int64_t first, std::int64_t count) {
     const std::int64_t at = first * inner_width;
@@ -156,10 +157,11 @@ void EncoderLayer<T>::feed_forward_back(std::int64_t rows, const float* values, 
                                gradient + at, activated + at, partial + block * inner_width);
   });
   add_partial_sums(partial, blocks, inner_width, inner_width, places_.inner_bias.gradient(gradients));
-  scratch.products.add_weight_gradient(branch_gradient, rows, activated, w, inner_width,
-                                       places_.outer_weight.gradient(gradients));
-  scratch.products.add_weight_gradient(gradient, rows, memory.middle.data(), inner_width, w,
-                                       places_.inner_weight.gradient(gradients));
+  scratch.products.add_weight_gradients(branch_gradient, rows, activated, weights.outer, places_.outer,
+                                        memory.outer_low, w, inner_width, gradients);
+  scratch.products.begin_back(gradient, rows, weights.inner, inner_width);
+  scratch.products.add_weight_gradients(gradient, rows, memory.middle.data(), weights.inner, places_.inner,
+                                        memory.inner_low, inner_width, w, gradients);
   scratch.products.multiply_back(gradient, rows, weights.inner, inner_width, w, branch_gradient);
 }
 
@@ -174,32 +176,41 @@ void EncoderLayer<T>::add_column_sums(const T* in, std::int64_t rows, std::int64
   add_partial_sums(partial, num_blocks(rows), width, width, sums);
 }
 
-// From the gradients of queries, keys and values to that of the layer's input.
+// From the gradients of queries, keys and values to that of the layer's input; with the first tokens only, a part of it
+// is added to `stream_gradient`.
 template <class T>
 void EncoderLayer<T>::project_back(const Batch& batch, const LayerWeights<T>& weights, LayerMemory<T>& memory,
-                                   LayerScratch<T>& scratch, T* input_gradient, float* gradients) const {
+                                   LayerScratch<T>& scratch, float* stream_gradient, T* input_gradient,
+                                   float* gradients) const {
   const std::int64_t w = config_.width, tokens = batch.num_tokens(), rows = num_rows(batch);
   const T* qkv = scratch.qkv_gradient.data();
-  const T* weight = weights.qkv;
-  float* weight_sums = places_.qkv_weight.gradient(gradients);
   float* bias_sums = places_.qkv_bias.gradient(gradients);
   if (!first_tokens_only_) {
     add_column_sums(qkv, tokens, 3 * w, scratch, bias_sums);
-    scratch.products.add_weight_gradient(qkv, tokens, memory.input.data(), 3 * w, w, weight_sums);
+    scratch.products.begin_back(qkv, tokens, weights.qkv, 3 * w);
+    scratch.products.add_weight_gradients(qkv, tokens, memory.input.data(), weights.qkv, places_.qkv, memory.qkv_low,
+                                          3 * w, w, gradients);
     if (input_gradient == nullptr) return;
-    scratch.products.multiply_back(qkv, tokens, weight, 3 * w, w, input_gradient);
+    scratch.products.multiply_back(qkv, tokens, weights.qkv, 3 * w, w, input_gradient);
     return;
   }
   if (bias_sums != nullptr) {
     add_column_sums(qkv, rows, w, scratch, bias_sums);
     add_column_sums(qkv + rows * w, tokens, 2 * w, scratch, bias_sums + w);
   }
-  if (weight_sums != nullptr) {
-    scratch.products.add_weight_gradient(qkv, rows, memory.first_inputs.data(), w, w, weight_sums);
-    scratch.products.add_weight_gradient(qkv + rows * w, tokens, memory.input.data(), 2 * w, w, weight_sums + w * w);
-  }
+  const MatrixWeights<T> keys = weights.qkv.rows_from(w, w);
+  scratch.products.begin_back(qkv + rows * w, tokens, keys, 2 * w);
+  scratch.products.add_weight_gradients(qkv + rows * w, tokens, memory.input.data(), keys, places_.qkv, memory.qkv_low,
+                                        2 * w, w, gradients);
+  if (input_gradient != nullptr) scratch.products.multiply_back(qkv + rows * w, tokens, keys, 2 * w, w, input_gradient);
+  scratch.products.begin_back(qkv, rows, weights.qkv, w);
+  scratch.products.add_weight_gradients(qkv, rows, memory.first_inputs.data(), weights.qkv, places_.qkv,
+                                        memory.first_low, w, w, gradients);
   if (input_gradient == nullptr) return;
-  scratch.products.multiply_back(qkv + rows * w, tokens, weight + w * w, 2 * w, w, input_gradient);
+  // A sequence's first token also has the gradients that came by its query and by the residual stream.
+  T* by_query = scratch.few_gradient.reserve(rows * w);
+  scratch.products.multiply_back(qkv, rows, weights.qkv, w, w, by_query);
+  kernels<T>().add_to_float(by_query, stream_gradient, rows * w);
 }
 
 template <class T>
@@ -219,19 +230,15 @@ void EncoderLayer<T>::backward(const Batch& batch, const float* values, const La
   norm_back(rows, values, dropout.projection, memory.stream.data(), mean, inverse, places_.attention_norm_weight,
             places_.attention_norm_bias, places_.projection_bias, {gradient.sum, branch}, projection, scratch,
             gradients);
-  scratch.products.add_weight_gradient(projection, rows, memory.context.data(), w, w,
-                                       places_.projection_weight.gradient(gradients));
+  scratch.products.begin_back(projection, rows, weights.projection, w);
+  scratch.products.add_weight_gradients(projection, rows, memory.context.data(), weights.projection, places_.projection,
+                                        memory.projection_low, w, w, gradients);
   scratch.products.multiply_back(projection, rows, weights.projection, w, w, context_gradient);
   T* qkv = scratch.qkv_gradient.reserve(tokens * 3 * w);
   const AttentionInput<T> in = attention_input(batch, values, dropout.attention, memory.qkv.data());
   T* keys = qkv + (in.keys - in.queries);
   scratch.attention.backward(in, memory.context.data(), memory.log_sums.data(), context_gradient, qkv, keys, keys + w);
-  project_back(batch, weights, memory, scratch, input_gradient, gradients);
-  if (!first_tokens_only_ || input_gradient == nullptr) return;
-  // A sequence's first token also has the gradients that came by its query and by the residual stream.
-  T* by_query = scratch.few_gradient.reserve(rows * w);
-  scratch.products.multiply_back(qkv, rows, weights.qkv, w, w, by_query);
-  kernels<T>().add_to_float(by_query, gradient.sum, rows * w);
+  project_back(batch, weights, memory, scratch, gradient.sum, input_gradient, gradients);
 }
 
 template class EncoderLayer<float>;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "adapters.hpp"
 #include "attention.hpp"
 #include "config.hpp"
 #include "parameters.hpp"
@@ -16,7 +17,7 @@ namespace fedmpi {
 template <class T>
 struct LayerScratch {
   Attention<T> attention;
-  Products<T> products;
+  AdaptedProducts<T> products;
   Buffer<T> branch, inner, inner_gradient, qkv_gradient, context_gradient;
   Buffer<T> few_gradient;
   Buffer<float> partial;
@@ -26,10 +27,9 @@ struct LayerDropout {
   Dropout attention, projection, output;
 };
 
-// A layer's matrices as its products read them.
 template <class T>
 struct LayerWeights {
-  const T *qkv, *projection, *inner, *outer;
+  MatrixWeights<T> qkv, projection, inner, outer;
 };
 
 // The state of one layer between its forward and its backward.
@@ -38,8 +38,9 @@ struct LayerMemory {
   Buffer<T> input;       // [tokens, width], for products; written by the layer below
   Buffer<float> stream;  // [rows, width], the same in float32; becomes attention's sum
   Buffer<T> qkv, context, middle, inner;
-  Buffer<float> output_sum, log_sums, mean, inverse_deviation;  // two of the latter a row
-  Buffer<T> first_inputs;                                       // [sequences, width]
+  Buffer<float> output_sum, log_sums, mean, inverse_deviation;         // two of the latter a row
+  Buffer<T> first_inputs;                                              // [sequences, width]
+  Buffer<T> qkv_low, first_low, projection_low, inner_low, outer_low;  // of adapters
 };
 
 // A float32 gradient and a part of it that came out of a product.
@@ -92,7 +93,7 @@ class EncoderLayer {
   void feed_forward_back(std::int64_t rows, const float* values, const LayerWeights<T>& weights, LayerMemory<T>& memory,
                          LayerScratch<T>& scratch, T* branch_gradient, float* gradients) const;
   void project_back(const Batch& batch, const LayerWeights<T>& weights, LayerMemory<T>& memory,
-                    LayerScratch<T>& scratch, T* input_gradient, float* gradients) const;
+                    LayerScratch<T>& scratch, float* stream_gradient, T* input_gradient, float* gradients) const;
   void add_column_sums(const T* in, std::int64_t rows, std::int64_t width, LayerScratch<T>& scratch, float* sums) const;
 
   const TransformerConfig& config_;

@@ -1,6 +1,5 @@
 #include "network.hpp"
 
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -35,58 +34,71 @@ class StepDropout {
   RandomKey key_;
 };
 
-// The layers' matrices as the products read them: copied to bf16 when first asked for.
+// The layers' matrices as the products read them: copied to bf16, and adapters packed, when first asked for.
 template <class T>
 class ProductWeights {
  public:
-  ProductWeights(const TransformerConfig& config, std::span<const LayerPlaces> layers)
-      : config_{config}, layers_{layers}, fresh_(num_matrices * layers.size()) {}
-
-  // Until something is forgotten again.
-  LayerWeights<T> of_layer(std::size_t layer, const float* values) {
-    const LayerPlaces& places = layers_[layer];
-    if constexpr (std::is_same_v<T, float>) {
-      return {places.qkv_weight.in(values), places.projection_weight.in(values), places.inner_weight.in(values),
-              places.outer_weight.in(values)};
-    } else {
-      const std::int64_t w = config_.width, inner = config_.inner_width, layer_size = w * (4 * w + 2 * inner);
-      T* qkv = copies_.reserve(std::ssize(layers_) * layer_size) + static_cast<std::int64_t>(layer) * layer_size;
-      T *projection = qkv + 3 * w * w, *inner_weight = projection + w * w, *outer = inner_weight + inner * w;
-      refresh(layer, 0, places.qkv_weight, values, qkv, 3 * w * w);
-      refresh(layer, 1, places.projection_weight, values, projection, w * w);
-      refresh(layer, 2, places.inner_weight, values, inner_weight, inner * w);
-      refresh(layer, 3, places.outer_weight, values, outer, inner * w);
-      return {qkv, projection, inner_weight, outer};
+  ProductWeights(const TransformerConfig& config, std::span<const LayerPlaces> layers) {
+    const std::int64_t w = config.width, inner = config.inner_width;
+    for (const LayerPlaces& layer : layers) {
+      matrices_.push_back({layer.qkv, 3 * w, w});
+      matrices_.push_back({layer.projection, w, w});
+      matrices_.push_back({layer.inner, inner, w});
+      matrices_.push_back({layer.outer, w, inner});
     }
   }
 
-  void forget_trained() {
-    for (std::size_t i = 0; i < fresh_.size(); ++i) fresh_[i] = fresh_[i] && !is_trained(i);
+  // Until something is forgotten again.
+  LayerWeights<T> of_layer(std::size_t layer, const float* values) {
+    Matrix* matrices = &matrices_[4 * layer];
+    return {refreshed(matrices[0], values), refreshed(matrices[1], values), refreshed(matrices[2], values),
+            refreshed(matrices[3], values)};
   }
-  void forget_all() { fresh_.assign(fresh_.size(), false); }
+
+  void forget_trained() {
+    for (Matrix& matrix : matrices_) {
+      matrix.is_fresh = matrix.is_fresh && !matrix.places.weight.is_trained();
+      matrix.adapters_are_fresh = false;
+    }
+  }
+  void forget_all() {
+    for (Matrix& matrix : matrices_) matrix.is_fresh = matrix.adapters_are_fresh = false;
+  }
 
  private:
-  static constexpr std::size_t num_matrices = 4;
+  struct Matrix {
+    const MatrixPlaces& places;
+    std::int64_t out_width, in_width;
+    Buffer<T> copy = {}, down = {}, up = {};
+    bool is_fresh = false, adapters_are_fresh = false;
+  };
 
-  bool is_trained(std::size_t matrix) const {
-    const LayerPlaces& layer = layers_[matrix / num_matrices];
-    const std::array all{layer.qkv_weight, layer.projection_weight, layer.inner_weight, layer.outer_weight};
-    return all[matrix % num_matrices].is_trained();
+  static MatrixWeights<T> refreshed(Matrix& matrix, const float* values) {
+    MatrixWeights<T> weights;
+    if constexpr (std::is_same_v<T, float>) {
+      weights.weight = matrix.places.weight.in(values);
+    } else {
+      const std::int64_t size = matrix.out_width * matrix.in_width;
+      T* copy = matrix.copy.reserve(size);
+      if (!matrix.is_fresh) {
+        at::parallel_for(0, size, 1 << 16, [&](std::int64_t first, std::int64_t last) {
+          kernels<T>().from_float(matrix.places.weight.in(values) + first, copy + first, last - first);
+        });
+        matrix.is_fresh = true;
+      }
+      weights.weight = copy;
+    }
+    weights.depth = adapter_depth(matrix.places);
+    if (weights.depth == 0) return weights;
+    weights.down = matrix.down.reserve(weights.depth * matrix.in_width);
+    weights.up = matrix.up.reserve(weights.depth * matrix.out_width);
+    if (!matrix.adapters_are_fresh)
+      pack_adapters(matrix.places, values, matrix.in_width, weights.depth, matrix.down.data(), matrix.up.data());
+    matrix.adapters_are_fresh = true;
+    return weights;
   }
 
-  void refresh(std::size_t layer, std::size_t matrix, const Place& place, const float* values, T* copy,
-               std::int64_t size) {
-    if (fresh_[num_matrices * layer + matrix]) return;
-    at::parallel_for(0, size, 1 << 16, [&](std::int64_t first, std::int64_t last) {
-      kernels<T>().from_float(place.in(values) + first, copy + first, last - first);
-    });
-    fresh_[num_matrices * layer + matrix] = true;
-  }
-
-  const TransformerConfig& config_;
-  std::span<const LayerPlaces> layers_;
-  std::vector<bool> fresh_;
-  Buffer<T> copies_;
+  std::vector<Matrix> matrices_;
 };
 
 template <class T>

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace fedmpi {
 namespace {
@@ -45,6 +47,32 @@ bool is_head(const std::string& name) {
 
 std::string layer_name(const Names& names, std::int64_t layer) {
   return fmt::format("{}{}{}.", names.prefix, names.layers, layer);
+}
+
+// A layer's linear modules, in the order of their matrices.
+std::array<const char*, 6> linear_parts(const Names& names) {
+  return {names.query, names.key, names.value, names.projection, names.inner, names.outer};
+}
+
+constexpr const char *down_name = ".lora_A.weight", *up_name = ".lora_B.weight";
+
+// PEFT's rule for target_modules.
+bool is_target(const std::string& module, const std::string& target) {
+  return module == target || module.ends_with("." + target);
+}
+
+// UserError for one that names no linear module of a layer.
+std::vector<std::string> adapter_targets(const AdapterChoices& choices, const Names& names) {
+  if (choices.targets.empty())
+    return &names == &bert_names ? std::vector<std::string>{"query", "value"}
+                                 : std::vector<std::string>{"q_lin", "v_lin"};
+  const auto parts = linear_parts(names);
+  for (const std::string& target : choices.targets) {
+    if (std::ranges::none_of(parts, [&](const char* part) { return is_target(layer_name(names, 0) + part, target); }))
+      throw UserError(fmt::format("model.lora_targets names '{}', but the linear modules of a layer are {}", target,
+                                  fmt::join(parts, ", ")));
+  }
+  return choices.targets;
 }
 
 // The name under which the file has this tensor: with or without the family's prefix, and with a layer norm's
@@ -105,6 +133,16 @@ class Placement {
     add_norm(at + names_.output_norm, config.width);
   }
 
+  void add_adapters(const TransformerConfig& config, const AdapterChoices& choices, std::int64_t layer) {
+    const auto targets = adapter_targets(choices, names_);
+    for (const char* part : linear_parts(names_)) {
+      const std::string name = layer_name(names_, layer) + part;
+      if (std::ranges::none_of(targets, [&](const std::string& target) { return is_target(name, target); })) continue;
+      add(name + down_name, {choices.rank, part == names_.outer ? config.inner_width : config.width});
+      add(name + up_name, {part == names_.inner ? config.inner_width : config.width, choices.rank});
+    }
+  }
+
   // They would be left out in silence.
   void refuse_more_layers(const TransformerConfig& config) const {
     const std::string next = layer_name(names_, config.num_layers) + names_.inner + ".weight";
@@ -146,30 +184,58 @@ Place place_of_all(const Layout& layout, const std::vector<std::string>& names) 
   return place_of(layout, names[0]);
 }
 
-LayerPlaces layer_places(const Layout& layout, const Names& names, const std::string& at) {
-  const auto place = [&](const char* part, const char* kind) { return place_of(layout, at + part + kind); };
-  const auto of_qkv = [&](const char* kind) {
-    return place_of_all(layout, {at + names.query + kind, at + names.key + kind, at + names.value + kind});
-  };
-  return {of_qkv(".weight"),
-          of_qkv(".bias"),
-          place(names.projection, ".weight"),
-          place(names.projection, ".bias"),
-          place(names.attention_norm, ".weight"),
-          place(names.attention_norm, ".bias"),
-          place(names.inner, ".weight"),
-          place(names.inner, ".bias"),
-          place(names.outer, ".weight"),
-          place(names.outer, ".bias"),
-          place(names.output_norm, ".weight"),
-          place(names.output_norm, ".bias")};
+void find_adapter(const Layout& layout, const std::string& module, std::int64_t first_row, double alpha,
+                  MatrixPlaces& places) {
+  const Place down = place_of(layout, module + down_name), up = place_of(layout, module + up_name);
+  if (!down.exists()) return;
+  const auto& shape = layout.spec(*layout.find(module + up_name)).shape;
+  places.adapters.push_back({.down = down,
+                             .up = up,
+                             .rank = shape[1],
+                             .first_row = first_row,
+                             .out_width = shape[0],
+                             .scale = static_cast<float>(alpha / static_cast<double>(shape[1]))});
 }
 
-bool trains(const LayerPlaces& l) {
-  const std::array all{l.qkv_weight,   l.qkv_bias,   l.projection_weight,     l.projection_bias,
-                       l.inner_weight, l.inner_bias, l.attention_norm_weight, l.attention_norm_bias,
-                       l.outer_weight, l.outer_bias, l.output_norm_weight,    l.output_norm_bias};
-  return std::ranges::any_of(all, &Place::is_trained);
+LayerPlaces layer_places(const Layout& layout, const TransformerConfig& config, const Names& names,
+                         const std::string& at, double alpha) {
+  const std::array attention{at + names.query, at + names.key, at + names.value};
+  const auto of_attention = [&](const char* kind) {
+    return place_of_all(layout, {attention[0] + kind, attention[1] + kind, attention[2] + kind});
+  };
+  LayerPlaces l;
+  l.qkv.weight = of_attention(".weight");
+  l.qkv_bias = of_attention(".bias");
+  for (std::size_t i = 0; i < attention.size(); ++i)
+    find_adapter(layout, attention[i], static_cast<std::int64_t>(i) * config.width, alpha, l.qkv);
+  const auto find_linear = [&](const char* part, MatrixPlaces& matrix, Place& bias) {
+    matrix.weight = place_of(layout, at + part + ".weight");
+    bias = place_of(layout, at + part + ".bias");
+    find_adapter(layout, at + part, 0, alpha, matrix);
+  };
+  find_linear(names.projection, l.projection, l.projection_bias);
+  find_linear(names.inner, l.inner, l.inner_bias);
+  find_linear(names.outer, l.outer, l.outer_bias);
+  l.attention_norm_weight = place_of(layout, at + names.attention_norm + ".weight");
+  l.attention_norm_bias = place_of(layout, at + names.attention_norm + ".bias");
+  l.output_norm_weight = place_of(layout, at + names.output_norm + ".weight");
+  l.output_norm_bias = place_of(layout, at + names.output_norm + ".bias");
+  return l;
+}
+
+bool trains_matrix(const MatrixPlaces& matrix) {
+  return matrix.weight.is_trained() || std::ranges::any_of(matrix.adapters, [](const AdapterPlaces& adapter) {
+           return adapter.down.is_trained() || adapter.up.is_trained();
+         });
+}
+
+bool trains_layer(const LayerPlaces& l) {
+  for (const MatrixPlaces* matrix : {&l.qkv, &l.projection, &l.inner, &l.outer})
+    if (trains_matrix(*matrix)) return true;
+  const std::array others{l.qkv_bias,           l.projection_bias,       l.inner_bias,
+                          l.outer_bias,         l.attention_norm_weight, l.attention_norm_bias,
+                          l.output_norm_weight, l.output_norm_bias};
+  return std::ranges::any_of(others, &Place::is_trained);
 }
 
 }  // namespace
@@ -180,11 +246,14 @@ Layout make_layout(const TransformerConfig& config, const ParameterChoices& choi
   if (num_frozen_layers < 0)
     throw UserError(fmt::format("model.train_layers is {}, but the model has only {} layers", *choices.train_layers,
                                 config.num_layers));
-  placement.set_role(choices.train_layers ? TensorRole::frozen : TensorRole::shared);
+  const bool has_adapters = choices.adapters.rank > 0;
+  placement.set_role(choices.train_layers || has_adapters ? TensorRole::frozen : TensorRole::shared);
   placement.add_embeddings(config);
   for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
-    placement.set_role(layer < num_frozen_layers ? TensorRole::frozen : TensorRole::shared);
+    placement.set_role(layer < num_frozen_layers || has_adapters ? TensorRole::frozen : TensorRole::shared);
     placement.add_layer(config, layer);
+    placement.set_role(TensorRole::shared);
+    if (has_adapters) placement.add_adapters(config, choices.adapters, layer);
   }
   placement.refuse_more_layers(config);
   placement.set_role(TensorRole::shared);
@@ -194,7 +263,7 @@ Layout make_layout(const TransformerConfig& config, const ParameterChoices& choi
   return Layout(placement.take_specs());
 }
 
-NetworkPlaces find_places(const Layout& layout, const TransformerConfig& config) {
+NetworkPlaces find_places(const Layout& layout, const TransformerConfig& config, double alpha) {
   const Names& names = names_of(config.family);
   const std::string embeddings = std::string(names.prefix) + "embeddings.";
   NetworkPlaces p;
@@ -204,7 +273,7 @@ NetworkPlaces find_places(const Layout& layout, const TransformerConfig& config)
   p.norm_weight = place_of(layout, embeddings + "LayerNorm.weight");
   p.norm_bias = place_of(layout, embeddings + "LayerNorm.bias");
   for (std::int64_t layer = 0; layer < config.num_layers; ++layer)
-    p.layers.push_back(layer_places(layout, names, layer_name(names, layer)));
+    p.layers.push_back(layer_places(layout, config, names, layer_name(names, layer), alpha));
   p.pooler_weight = place_of(layout, std::string(names.pooler) + ".weight");
   p.pooler_bias = place_of(layout, std::string(names.pooler) + ".bias");
   p.classifier_weight = place_of(layout, "classifier.weight");
@@ -212,17 +281,27 @@ NetworkPlaces find_places(const Layout& layout, const TransformerConfig& config)
   const std::array of_embeddings{p.words, p.positions, p.token_types, p.norm_weight, p.norm_bias};
   p.trains_embeddings = std::ranges::any_of(of_embeddings, &Place::is_trained);
   if (!p.trains_embeddings)
-    p.first_trained_layer = static_cast<std::size_t>(std::ranges::find_if(p.layers, trains) - p.layers.begin());
+    p.first_trained_layer = static_cast<std::size_t>(std::ranges::find_if(p.layers, trains_layer) - p.layers.begin());
   return p;
 }
 
 void initial_values(const Layout& layout, const TransformerConfig& config, const SafetensorsFile& file, RandomKey key,
                     at::Tensor values) {
+  constexpr std::uint64_t adapters = std::uint64_t{1} << 32;  // beyond the tensors of a head
   values.zero_();
-  std::uint64_t num_new = 0;
+  std::uint64_t num_new = 0, num_adapters = 0;
   for (std::size_t i = 0; i < layout.num_tensors(); ++i) {
     const TensorSpec& spec = layout.spec(i);
     float* out = values.mutable_data_ptr<float>() + layout.offset(i);
+    if (spec.name.ends_with(up_name)) continue;
+    if (spec.name.ends_with(down_name)) {
+      // PEFT's: Kaiming-uniform with a = sqrt(5).
+      RandomStream random(derive(derive(key, adapters), num_adapters++));
+      const double bound = 1.0 / std::sqrt(static_cast<double>(spec.shape[1]));
+      for (std::int64_t j = 0; j < layout.num_elements(i); ++j)
+        out[j] = static_cast<float>((2.0 * random.uniform() - 1.0) * bound);
+      continue;
+    }
     const auto stored = name_in_file(file, spec.name);
     if (stored || !is_head(spec.name)) {
       file.read(stored.value_or(spec.name), spec.shape, out);

@@ -80,7 +80,7 @@ void release_products() {
 // A tile of rows at a time, against all panels.
 template <class T>
 void Products<T>::multiply_panels(const T* in, std::int64_t rows, std::int64_t depth, const T* panels,
-                                  std::int64_t out_width, T* out) {
+                                  std::int64_t out_width, T* out, const LowRank<T>& more) {
   at::parallel_for(0, (rows + tile - 1) / tile, 1, [&](std::int64_t begin, std::int64_t end) {
     alignas(64) float sums[tile * tile];
     for (std::int64_t i = begin; i < end; ++i) {
@@ -90,6 +90,9 @@ void Products<T>::multiply_panels(const T* in, std::int64_t rows, std::int64_t d
       const std::int64_t count = std::min(tile, rows), skip = i * tile - row;
       for (std::int64_t column = 0; column < out_width; column += tile) {
         small_product(count, tile, depth, in + row * depth, depth, panels + column * depth, tile, sums, tile, false);
+        if (more.depth > 0)
+          small_product(count, tile, more.depth, more.in + row * more.depth, more.depth,
+                        more.weight + column * more.depth, tile, sums, tile, true);
         kernels<T>().store(count - skip, std::min(tile, out_width - column), sums + skip * tile, tile, 1.0F,
                            out + i * tile * out_width + column, out_width);
       }
@@ -99,24 +102,41 @@ void Products<T>::multiply_panels(const T* in, std::int64_t rows, std::int64_t d
 }
 
 template <class T>
-void Products<T>::multiply(const T* in, std::int64_t rows, const T* weight, std::int64_t out_width,
-                           std::int64_t in_width, T* out) {
-  T* panels = panels_.reserve(round_up(out_width, tile) * in_width);
+void Products<T>::make_transposed_panels(const T* weight, std::int64_t out_width, std::int64_t in_width, T* panels) {
   at::parallel_for(0, (out_width + tile - 1) / tile, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t first = begin * tile; first < std::min(end * tile, out_width); first += tile) {
       kernels<T>().transpose_panelled(std::min(tile, out_width - first), in_width, weight + first * in_width,
                                       panels + first * in_width);
     }
   });
-  multiply_panels(in, rows, in_width, panels, out_width, out);
+}
+
+template <class T>
+void Products<T>::multiply(const T* in, std::int64_t rows, const T* weight, std::int64_t out_width,
+                           std::int64_t in_width, T* out, const LowRank<T>& more) {
+  T* panels = panels_.reserve(round_up(out_width, tile) * in_width);
+  make_transposed_panels(weight, out_width, in_width, panels);
+  LowRank<T> panelled = more;
+  if (more.depth > 0) {
+    T* more_panels = more_panels_.reserve(round_up(out_width, tile) * more.depth);
+    make_transposed_panels(more.weight, out_width, more.depth, more_panels);
+    panelled.weight = more_panels;
+  }
+  multiply_panels(in, rows, in_width, panels, out_width, out, panelled);
 }
 
 template <class T>
 void Products<T>::multiply_back(const T* gradient, std::int64_t rows, const T* weight, std::int64_t out_width,
-                                std::int64_t in_width, T* out) {
+                                std::int64_t in_width, T* out, const LowRank<T>& more) {
   T* panels = panels_.reserve(round_up(in_width, tile) * out_width);
   make_panels(weight, out_width, in_width, out_width, panels);
-  multiply_panels(gradient, rows, out_width, panels, in_width, out);
+  LowRank<T> panelled = more;
+  if (more.depth > 0) {
+    T* more_panels = more_panels_.reserve(round_up(in_width, tile) * more.depth);
+    make_panels(more.weight, more.depth, in_width, more.depth, more_panels);
+    panelled.weight = more_panels;
+  }
+  multiply_panels(gradient, rows, out_width, panels, in_width, out, panelled);
 }
 
 // The columns of in [rows, width], in panels of padded_rows rows.

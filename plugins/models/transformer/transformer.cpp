@@ -26,6 +26,24 @@ NetworkDescription describe(const std::filesystem::path& path, const Options& op
           .pooling = options.get<std::string>("pooling") == "mean" ? Pooling::mean : Pooling::head};
 }
 
+// How many of the last layers are trained; nullopt: everything.
+std::optional<std::int64_t> trained_layers(const Options& options) {
+  if (!options.has("train_layers")) return std::nullopt;
+  if (options.get<std::int64_t>("lora_rank") > 0)
+    throw UserError("model.lora_rank trains adapters and the head alone: leave out model.train_layers");
+  return options.get<std::int64_t>("train_layers");
+}
+
+AdapterChoices adapters_of(const Options& options) {
+  AdapterChoices choices{
+      .rank = options.get<std::int64_t>("lora_rank"), .alpha = options.get<double>("lora_alpha"), .targets = {}};
+  if (!options.has("lora_targets")) return choices;
+  choices.targets = options.get<std::vector<std::string>>("lora_targets");
+  if (choices.targets.empty()) throw UserError("model.lora_targets is empty: leave it out for query and value");
+  if (choices.rank == 0) throw UserError("model.lora_targets has no use without model.lora_rank");
+  return choices;
+}
+
 PackedTokens tokens_of(const Batch& batch) {
   return {{batch.tokens.const_data_ptr<std::int32_t>(), static_cast<std::size_t>(batch.tokens.numel())},
           {batch.offsets.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(batch.offsets.numel())}};
@@ -39,22 +57,22 @@ std::span<const std::int64_t> labels_of(const Batch& batch) {
 
 Transformer::Transformer(const Options& options)
     : path_{options.get<std::string>("path")},
+      lora_alpha_{options.get<double>("lora_alpha")},
       digest_{digest_file(path_ / "config.json")},
       vocabulary_digest_{std::filesystem::exists(path_ / "vocab.txt") ? digest_file(path_ / "vocab.txt") : ""},
       file_{path_ / "model.safetensors"},
       description_{describe(path_, options)} {
-  set_layout(make_layout(
-      description_.config,
-      {.num_labels = description_.num_labels,
-       .pooling = description_.pooling,
-       .head_learning_rate = options.get<double>("head_learning_rate"),
-       .train_layers =
-           options.has("train_layers") ? std::optional(options.get<std::int64_t>("train_layers")) : std::nullopt},
-      file_));
+  set_layout(make_layout(description_.config,
+                         {.num_labels = description_.num_labels,
+                          .pooling = description_.pooling,
+                          .head_learning_rate = options.get<double>("head_learning_rate"),
+                          .train_layers = trained_layers(options),
+                          .adapters = adapters_of(options)},
+                         file_));
 }
 
 void Transformer::set_layout(Layout layout) {
-  description_.places = find_places(layout, description_.config);
+  description_.places = find_places(layout, description_.config, lora_alpha_);
   layout_ = std::move(layout);
 }
 

@@ -19,8 +19,16 @@ inline constexpr std::array transformer_options{
                "head: transformers' own head on the [CLS] token; mean: classifier on the mean of all tokens",
                -std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity(), "head|mean"},
     OptionSpec{"train_layers", OptionType::integer, "",
-               "train only the head and so many of the last encoder layers; without it all, and the embeddings", 0,
+               "train only the head and so many of the last encoder layers, 0: the head alone; without it all, and the "
+               "embeddings",
+               0, 1e6},
+    OptionSpec{"lora_rank", OptionType::integer, "0",
+               "train only the head and low-rank adapters (LoRA) of this rank beside the layers' matrices; 0: none", 0,
+               4096},
+    OptionSpec{"lora_alpha", OptionType::number, "8", "what adapters add is scaled by lora_alpha / lora_rank", 0.0,
                1e6},
+    OptionSpec{"lora_targets", OptionType::strings, "",
+               "which linear layers have adapters, as PEFT's target_modules names them; without it query and value"},
     OptionSpec{"head_learning_rate", OptionType::number, "0",
                "learning rate of the classifier and of what the head newly initialises; 0: as the rest", 0.0, 1000.0},
     OptionSpec{"dropout", OptionType::number, "", "instead of config.json's, on embeddings and branches", 0.0, 0.99},
@@ -53,6 +61,7 @@ class Transformer final : public Model {
   PackedTokens packed(const Batch& batch) const;
 
   std::filesystem::path path_;
+  double lora_alpha_;
   std::string digest_, vocabulary_digest_;  // of the files as they were when this was made
   SafetensorsFile file_;
   Layout layout_;
