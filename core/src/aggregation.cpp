@@ -1,37 +1,66 @@
 #include "aggregation.hpp"
 
+#include "fedmpi/error.hpp"
 #include "fedmpi/one_thread.hpp"
+#include "fedmpi/rows.hpp"
 #include "slices.hpp"
 
 #include <exception>
+#include <set>
 #include <string>
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 namespace fedmpi {
 
 namespace {
 
-// Whose updates a rank has, of all ranks.
-std::vector<std::vector<std::int64_t>> gather_clients(Communicator& communicator, std::span<const FitRecord> own) {
+// Some updates of a round.
+struct Updates {
+  std::vector<std::vector<std::int64_t>> clients;  // whose, rank by rank
+  std::vector<std::int64_t> rows;                  // where this rank's are in its spool
+};
+
+Updates all_updates(Communicator& communicator, std::span<const FitRecord> own) {
+  Updates all{.clients = {}, .rows = all_rows(std::ssize(own))};
   std::string bytes;
   for (const FitRecord& record : own) bytes.append(reinterpret_cast<const char*>(&record.client), sizeof record.client);
-  std::vector<std::vector<std::int64_t>> clients;
   for (const std::string& part : communicator.all_gather(bytes)) {
-    clients.emplace_back(part.size() / sizeof(std::int64_t));
-    part.copy(reinterpret_cast<char*>(clients.back().data()), part.size());
+    all.clients.emplace_back(part.size() / sizeof(std::int64_t));
+    part.copy(reinterpret_cast<char*>(all.clients.back().data()), part.size());
   }
-  return clients;
+  return all;
 }
 
-// This rank's share of a turn of all updates, float32 [num_updates, length], rank by rank.
-at::Tensor exchange(Communicator& communicator, const Slices& slices, const UpdateSpool& spool, std::int64_t turn) {
+// Those of `all` that are the round's records `chosen`.
+Updates choose(const Updates& all, int rank, std::span<const std::int64_t> chosen, const FitRound& round) {
+  std::set<std::int64_t> wanted;
+  for (const std::int64_t record : chosen) {
+    if (record < 0 || record >= std::ssize(round.records))
+      throw Error(fmt::format("the strategy wants update {} of {}", record, round.records.size()));
+    wanted.insert(round.records[static_cast<std::size_t>(record)].client);
+  }
+  if (wanted.empty()) throw Error("the strategy wants none of the updates that it compared");
+  Updates some{.clients = all.clients, .rows = {}};
+  const auto& own = all.clients[static_cast<std::size_t>(rank)];
+  for (std::size_t i = 0; i < own.size(); ++i)
+    if (wanted.contains(own[i])) some.rows.push_back(all.rows[i]);
+  for (auto& clients : some.clients)
+    std::erase_if(clients, [&](std::int64_t client) { return !wanted.contains(client); });
+  return some;
+}
+
+// This rank's share of a turn of these updates, float32 [number of updates, length], rank by rank. `rows`: where this
+// rank's are in its spool.
+at::Tensor exchange(Communicator& communicator, const Slices& slices, const UpdateSpool& spool,
+                    std::span<const std::int64_t> rows, std::int64_t turn) {
   std::vector<int> send_counts, receive_counts;
   std::int64_t total = 0;
   const std::int64_t own_length = slices.share(turn, communicator.rank()).length;
   for (int rank = 0; rank < communicator.size(); ++rank) {
-    const std::int64_t count = spool.num_updates() * slices.share(turn, rank).length;
+    const std::int64_t count = std::ssize(rows) * slices.share(turn, rank).length;
     send_counts.push_back(static_cast<int>(count));
     receive_counts.push_back(static_cast<int>(slices.num_updates(rank) * own_length));
     total += count;
@@ -40,8 +69,10 @@ at::Tensor exchange(Communicator& communicator, const Slices& slices, const Upda
   float* to = send.data_ptr<float>();
   for (int rank = 0; rank < communicator.size(); ++rank) {
     const Slices::Share share = slices.share(turn, rank);
-    for (std::int64_t update = 0; update < spool.num_updates(); ++update, to += share.length)
-      spool.read(update, share.begin, share.length, to);
+    for (const std::int64_t row : rows) {
+      spool.read(row, share.begin, share.length, to);
+      to += share.length;
+    }
   }
   at::Tensor received = at::empty({slices.num_updates(), own_length}, at::kFloat);
   communicator.exchange(send, send_counts, received, receive_counts);
@@ -49,13 +80,14 @@ at::Tensor exchange(Communicator& communicator, const Slices& slices, const Upda
 }
 
 // The inner products of all updates and server vectors, on every rank.
-at::Tensor all_products(Communicator& communicator, const Slices& slices, const UpdateSpool& spool,
+at::Tensor all_products(Communicator& communicator, const Updates& updates, const UpdateSpool& spool,
                         const at::Tensor& server_vectors) {
+  const Slices slices(updates.clients, server_vectors.size(1));
   const std::int64_t n = slices.num_updates() + server_vectors.size(0);
   at::Tensor sum = at::zeros({n, n}, at::kDouble);
   for (std::int64_t turn = 0; turn < slices.num_turns(); ++turn) {
     const Slices::Share share = slices.share(turn, communicator.rank());
-    const at::Tensor received = exchange(communicator, slices, spool, turn);
+    const at::Tensor received = exchange(communicator, slices, spool, updates.rows, turn);
     const at::Tensor own = slices.products(received, server_vectors.narrow(1, share.begin, share.length));
     // In the order of the slices, which is that of the ranks.
     for (std::string& part : communicator.all_gather(
@@ -84,18 +116,19 @@ void collect(Communicator& communicator, const Slices& slices, std::int64_t turn
 at::Tensor aggregate_slices(Communicator& communicator, Strategy& strategy, const FitRound& round,
                             std::span<const FitRecord> own, const UpdateSpool& spool, const at::Tensor& global,
                             const at::Tensor& server_vectors) {
-  const Slices slices(gather_clients(communicator, own), global.numel());
+  Updates updates = all_updates(communicator, own);
   if (strategy.exchange().products) {
-    const at::Tensor products = all_products(communicator, slices, spool, server_vectors);
+    const at::Tensor products = all_products(communicator, updates, spool, server_vectors);
     agree(communicator, [&] {
       const OneThread one_thread;
-      strategy.compare(products, round);
+      updates = choose(updates, communicator.rank(), strategy.compare(products, round), round);
     });
   }
+  const Slices slices(updates.clients, global.numel());
   at::Tensor next = at::empty({communicator.is_server() ? 1 + server_vectors.size(0) : 0, global.numel()}, at::kFloat);
   std::exception_ptr failure;
   for (std::int64_t turn = 0; turn < slices.num_turns(); ++turn) {
-    const at::Tensor received = exchange(communicator, slices, spool, turn);
+    const at::Tensor received = exchange(communicator, slices, spool, updates.rows, turn);
     const Slices::Share share = slices.share(turn, communicator.rank());
     const at::Tensor result = at::cat({global.narrow(0, share.begin, share.length).unsqueeze(0),
                                        server_vectors.narrow(1, share.begin, share.length)});

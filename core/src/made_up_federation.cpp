@@ -3,6 +3,7 @@
 #include "fedmpi/digest.hpp"
 #include "fedmpi/one_thread.hpp"
 #include "fedmpi/random.hpp"
+#include "fedmpi/rows.hpp"
 #include "fixed_point.hpp"
 #include "optimizer.hpp"
 #include "slices.hpp"
@@ -159,37 +160,48 @@ void MadeUpFederation::by_sums(std::span<const Fit> fits, const FitRound& round)
 }
 
 void MadeUpFederation::by_slices(std::span<const Fit> fits, const FitRound& round) {
-  std::vector<std::vector<std::int64_t>> clients(strategies_.size());
-  std::vector<at::Tensor> rows;  // rank by rank
-  for (std::size_t rank = 0; rank < clients.size(); ++rank)
-    for (std::size_t i = rank; i < round.records.size(); i += clients.size()) {
-      clients[rank].push_back(round.records[i].client);
-      rows.push_back(fits[i % most_fits].updates[0]);
-    }
-  const Slices slices(clients, state_.global.numel());
-  const auto for_each_share = [&](const auto& work) {
-    for (std::int64_t turn = 0; turn < slices.num_turns(); ++turn)
-      for (std::size_t rank = 0; rank < strategies_.size(); ++rank) {
-        const auto [begin, length] = slices.share(turn, static_cast<int>(rank));
-        std::vector<at::Tensor> parts;
-        for (const at::Tensor& row : rows) parts.push_back(row.narrow(0, begin, length));
-        work(rank, at::stack(parts), begin, length);
-      }
-  };
+  std::vector<std::int64_t> chosen = all_rows(std::ssize(round.records));
   if (exchange_.products) {
     at::Tensor products;
-    for_each_share([&](std::size_t, const at::Tensor& received, std::int64_t begin, std::int64_t length) {
-      const at::Tensor own = slices.products(received, state_.server_vectors.narrow(1, begin, length));
-      products = products.defined() ? products + own : own;
-    });
+    for_each_share(fits, round, chosen,
+                   [&](const Slices& slices, std::size_t, const at::Tensor& received, std::int64_t begin) {
+                     const at::Tensor vectors = state_.server_vectors.narrow(1, begin, received.size(1));
+                     const at::Tensor own = slices.products(received, vectors);
+                     products = products.defined() ? products + own : own;
+                   });
     const OneThread one_thread;
-    for (const auto& strategy : strategies_) strategy->compare(products.clone(), round);
+    for (const auto& strategy : strategies_) chosen = strategy->compare(products.clone(), round);
   }
-  for_each_share([&](std::size_t rank, const at::Tensor& received, std::int64_t begin, std::int64_t length) {
-    const at::Tensor vectors = state_.server_vectors.narrow(1, begin, length).contiguous();
-    slices.aggregate(*strategies_[rank], round, received, state_.global.narrow(0, begin, length), vectors);
-    state_.server_vectors.narrow(1, begin, length).copy_(vectors);
-  });
+  for_each_share(
+      fits, round, chosen, [&](const Slices& slices, std::size_t rank, const at::Tensor& received, std::int64_t begin) {
+        const std::int64_t length = received.size(1);
+        const at::Tensor vectors = state_.server_vectors.narrow(1, begin, length).contiguous();
+        slices.aggregate(*strategies_[rank], round, received, state_.global.narrow(0, begin, length), vectors);
+        state_.server_vectors.narrow(1, begin, length).copy_(vectors);
+      });
+}
+
+// Calls work(slices, rank, received, begin) for each rank's share of each turn, of the updates of the round's records
+// `chosen`.
+void MadeUpFederation::for_each_share(
+    std::span<const Fit> fits, const FitRound& round, std::span<const std::int64_t> chosen,
+    const std::function<void(const Slices&, std::size_t, const at::Tensor&, std::int64_t)>& work) {
+  std::vector<std::vector<std::int64_t>> clients(strategies_.size());
+  std::vector<std::vector<at::Tensor>> updates(strategies_.size());
+  for (const std::int64_t record : chosen) {
+    const auto i = static_cast<std::size_t>(record);
+    clients[i % clients.size()].push_back(round.records[i].client);
+    updates[i % clients.size()].push_back(fits[i % most_fits].updates[0]);
+  }
+  const Slices slices(clients, state_.global.numel());
+  for (std::int64_t turn = 0; turn < slices.num_turns(); ++turn)
+    for (std::size_t rank = 0; rank < strategies_.size(); ++rank) {
+      const auto [begin, length] = slices.share(turn, static_cast<int>(rank));
+      std::vector<at::Tensor> received;
+      for (const auto& of_rank : updates)
+        for (const at::Tensor& update : of_rank) received.push_back(update.narrow(0, begin, length));
+      work(slices, rank, at::stack(received), begin);
+    }
 }
 
 MadeUpFederation::State MadeUpFederation::save() const {

@@ -4,6 +4,7 @@
 #include "fedmpi/job.hpp"
 #include "fedmpi/layout.hpp"
 #include "fedmpi/strategy.hpp"
+#include "slices.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -50,6 +51,8 @@ class FEDMPI_API MadeUpFederation {
   Fit fit(std::int64_t client, const Strategy& strategy);
   void by_sums(std::span<const Fit> fits, const FitRound& round);
   void by_slices(std::span<const Fit> fits, const FitRound& round);
+  void for_each_share(std::span<const Fit> fits, const FitRound& round, std::span<const std::int64_t> chosen,
+                      const std::function<void(const Slices&, std::size_t, const at::Tensor&, std::int64_t)>& work);
 
   TrainingSettings training_;
   int num_clients_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -45,6 +46,12 @@ void exchange(float* low, float* high) {
 }
 
 }  // namespace
+
+std::vector<std::int64_t> all_rows(std::int64_t n) {
+  std::vector<std::int64_t> all(static_cast<std::size_t>(n));
+  std::iota(all.begin(), all.end(), std::int64_t{0});
+  return all;
+}
 
 void sort_columns(at::Tensor rows) {
   const std::int64_t n = rows.size(0), length = rows.size(1);

@@ -24,33 +24,29 @@ class Bulyan final : public fedmpi::Strategy {
 
   fedmpi::Exchange exchange() const override { return {.aggregation = fedmpi::Aggregation::slices, .products = true}; }
 
-  void compare(const at::Tensor& products, const fedmpi::FitRound&) override {
+  std::vector<std::int64_t> compare(const at::Tensor& products, const fedmpi::FitRound&) override {
     const std::int64_t n = products.size(0);
     fedmpi::need_clients("bulyan", n, num_malicious_, 4 * num_malicious_ + 3);
     const auto theta = static_cast<std::size_t>(n - 2 * num_malicious_);
     const at::Tensor distances = fedmpi::squared_distances(products);
-    auto left = fedmpi::all_of(n);
-    if (flower_) {
-      chosen_ = fedmpi::lowest(fedmpi::krum_scores(distances, left, num_malicious_), left, theta);
-      return;
-    }
-    chosen_.clear();
-    while (chosen_.size() < theta) {
+    auto left = fedmpi::all_rows(n);
+    if (flower_) return fedmpi::lowest(fedmpi::krum_scores(distances, left, num_malicious_), left, theta);
+    std::vector<std::int64_t> chosen;
+    while (chosen.size() < theta) {
       const auto scores = fedmpi::krum_scores(distances, left, num_malicious_);
       const auto best = std::min_element(scores.begin(), scores.end()) - scores.begin();
-      chosen_.push_back(left[static_cast<std::size_t>(best)]);
+      chosen.push_back(left[static_cast<std::size_t>(best)]);
       left.erase(left.begin() + best);
     }
-    std::sort(chosen_.begin(), chosen_.end());
+    std::sort(chosen.begin(), chosen.end());
+    return chosen;
   }
 
   void aggregate_slice(at::Tensor global, at::Tensor, at::Tensor updates, const fedmpi::FitRound&) const override {
-    const auto theta = static_cast<std::int64_t>(chosen_.size());
-    at::Tensor sorted = updates.index_select(0, at::tensor(chosen_, at::kLong));
-    fedmpi::sort_columns(sorted);
-    const at::Tensor median = fedmpi::median_of_sorted(sorted);
-    const std::int64_t length = sorted.size(1), beta = theta - 2 * num_malicious_;
-    const float *values = sorted.const_data_ptr<float>(), *middle = median.const_data_ptr<float>();
+    fedmpi::sort_columns(updates);
+    const at::Tensor median = fedmpi::median_of_sorted(updates);
+    const std::int64_t theta = updates.size(0), length = updates.size(1), beta = theta - 2 * num_malicious_;
+    const float *values = updates.const_data_ptr<float>(), *middle = median.const_data_ptr<float>();
     float* output = global.data_ptr<float>();
     for (std::int64_t column = 0; column < length; ++column) {
       const auto value = [&](std::int64_t row) { return values[row * length + column]; };
@@ -71,7 +67,6 @@ class Bulyan final : public fedmpi::Strategy {
  private:
   std::int64_t num_malicious_;
   bool flower_;
-  std::vector<std::int64_t> chosen_;
 };
 
 constexpr std::array options{fedmpi::malicious_option, fedmpi::compat_option};

@@ -22,7 +22,7 @@ class CenteredClipping final : public fedmpi::Strategy {
     return {.aggregation = fedmpi::Aggregation::slices, .num_server_vectors = 1, .products = true};
   }
 
-  void compare(const at::Tensor& products, const fedmpi::FitRound&) override {
+  std::vector<std::int64_t> compare(const at::Tensor& products, const fedmpi::FitRound&) override {
     const auto rows = static_cast<std::size_t>(products.size(0));  // the updates, then the old v
     const std::size_t n = rows - 1;
     weights_.assign(rows, 0.0);
@@ -37,6 +37,7 @@ class CenteredClipping final : public fedmpi::Strategy {
       }
       weights_ = next;
     }
+    return fedmpi::all_rows(static_cast<std::int64_t>(n));
   }
 
   void aggregate_slice(at::Tensor global, at::Tensor server_vectors, at::Tensor updates,

@@ -22,7 +22,7 @@ class GeometricMedian final : public fedmpi::Strategy {
 
   fedmpi::Exchange exchange() const override { return {.aggregation = fedmpi::Aggregation::slices, .products = true}; }
 
-  void compare(const at::Tensor& products, const fedmpi::FitRound& round) override {
+  std::vector<std::int64_t> compare(const at::Tensor& products, const fedmpi::FitRound& round) override {
     const auto n = static_cast<std::size_t>(products.size(0));
     std::vector<double> alpha(n);
     for (std::size_t i = 0; i < n; ++i) alpha[i] = round.records[i].weight;
@@ -33,6 +33,7 @@ class GeometricMedian final : public fedmpi::Strategy {
       for (std::size_t i = 0; i < n; ++i) weights_[i] = alpha[i] / std::max(nu_, distances[i]);
       normalize(weights_);
     }
+    return fedmpi::all_rows(products.size(0));
   }
 
   void aggregate_slice(at::Tensor global, at::Tensor, at::Tensor updates, const fedmpi::FitRound&) const override {

@@ -5,6 +5,7 @@
 #include "options.hpp"
 
 #include <array>
+#include <vector>
 
 namespace {
 
@@ -18,21 +19,20 @@ class Krum final : public fedmpi::Strategy {
 
   fedmpi::Exchange exchange() const override { return {.aggregation = fedmpi::Aggregation::slices, .products = true}; }
 
-  void compare(const at::Tensor& products, const fedmpi::FitRound&) override {
+  std::vector<std::int64_t> compare(const at::Tensor& products, const fedmpi::FitRound&) override {
     const std::int64_t n = products.size(0);
     if (!flower_) fedmpi::need_clients("krum", n, num_malicious_, 2 * num_malicious_ + 3);
-    const auto all = fedmpi::all_of(n);
-    chosen_ = fedmpi::lowest(fedmpi::krum_scores(fedmpi::squared_distances(products), all, num_malicious_), all, 1)[0];
+    const auto all = fedmpi::all_rows(n);
+    return fedmpi::lowest(fedmpi::krum_scores(fedmpi::squared_distances(products), all, num_malicious_), all, 1);
   }
 
   void aggregate_slice(at::Tensor global, at::Tensor, at::Tensor updates, const fedmpi::FitRound&) const override {
-    global.add_(updates[chosen_]);
+    global.add_(updates[0]);
   }
 
  private:
   std::int64_t num_malicious_;
   bool flower_;
-  std::int64_t chosen_ = 0;
 };
 
 constexpr std::array options{fedmpi::malicious_option, fedmpi::compat_option};

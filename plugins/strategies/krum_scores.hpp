@@ -44,12 +44,6 @@ inline std::vector<std::int64_t> lowest(const std::vector<double>& scores, const
   return chosen;
 }
 
-inline std::vector<std::int64_t> all_of(std::int64_t n) {
-  std::vector<std::int64_t> all(static_cast<std::size_t>(n));
-  std::iota(all.begin(), all.end(), std::int64_t{0});
-  return all;
-}
-
 // Of n clients, f may be malicious only where n >= least.
 inline void need_clients(const char* strategy, std::int64_t n, std::int64_t num_malicious, std::int64_t least) {
   if (n < least)

@@ -20,20 +20,20 @@ class MultiKrum final : public fedmpi::Strategy {
 
   fedmpi::Exchange exchange() const override { return {.aggregation = fedmpi::Aggregation::slices, .products = true}; }
 
-  void compare(const at::Tensor& products, const fedmpi::FitRound& round) override {
+  std::vector<std::int64_t> compare(const at::Tensor& products, const fedmpi::FitRound& round) override {
     const std::int64_t n = products.size(0);
     if (!flower_) fedmpi::need_clients("multikrum", n, num_malicious_, 2 * num_malicious_ + 3);
     if (n < num_selected_) fedmpi::need_clients("multikrum", n, num_malicious_, num_selected_);
-    const auto all = fedmpi::all_of(n);
+    const auto all = fedmpi::all_rows(n);
     const auto scores = fedmpi::krum_scores(fedmpi::squared_distances(products), all, num_malicious_);
-    weights_.assign(static_cast<std::size_t>(n), 0.0);
+    const auto chosen = fedmpi::lowest(scores, all, static_cast<std::size_t>(num_selected_));
+    weights_.clear();
     double total = 0.0;
-    for (const std::int64_t one : fedmpi::lowest(scores, all, static_cast<std::size_t>(num_selected_))) {
-      const auto i = static_cast<std::size_t>(one);
-      total += weights_[i] = round.records[i].weight;
-    }
+    for (const std::int64_t one : chosen)
+      total += weights_.emplace_back(round.records[static_cast<std::size_t>(one)].weight);
     if (total > 0.0)
       for (double& weight : weights_) weight /= total;
+    return chosen;
   }
 
   void aggregate_slice(at::Tensor global, at::Tensor, at::Tensor updates, const fedmpi::FitRound&) const override {

@@ -1,8 +1,9 @@
 """What control variates and dynamic regularisation are for: fewer rounds than FedAvg needs when clients differ.
 
-Ten clients share three classes by a Dirichlet(0.1) split and take many local steps. The clients' optima differ, so FedAvg's
-clients drift apart between rounds; SCAFFOLD (Karimireddy et al. 2020, figure 2 and table 3) and FedDyn (Acar et al. 2021,
-table 1) reach a loss in fewer rounds. Loss here is over all training examples, which are those of the test split too.
+Ten clients of a hundred examples each, whose shares of three classes follow a Dirichlet(0.1) distribution, take many local
+steps. Their optima differ, so FedAvg's clients drift apart between rounds. SCAFFOLD (Karimireddy et al. 2020, figure 2 and
+table 3) reaches a loss in fewer rounds, and FedDyn (Acar et al. 2021, table 1) in fewer still. Loss here is over all
+training examples, which are those of the test split too.
 """
 import argparse
 import json
@@ -11,8 +12,12 @@ import shutil
 import subprocess
 import sys
 
-import h5py
-import numpy as np
+try:
+    import h5py
+    import numpy as np
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)
 
 from launching import environment
 
@@ -32,7 +37,7 @@ num_labels = 3
 [data]
 name = "hdf5_array"
 path = "{data}"
-partition = {{ name = "dirichlet", alpha = 0.1, min_partition_size = 10 }}
+partition = {{ name = "inner_dirichlet", alpha = 0.1, partition_sizes = {sizes} }}
 [training]
 batch_size = 20
 local_epochs = 10
@@ -101,17 +106,17 @@ def main():
     for seed in (1, 2, 3):
         job = os.path.join(workdir, f"job_{seed}.toml")
         with open(job, "w", encoding="utf-8") as file:
-            file.write(JOB.format(rounds=ROUNDS, seed=seed, data=data))
+            file.write(JOB.format(rounds=ROUNDS, seed=seed, data=data, sizes=[100] * 10))
         rounds = {}
         for strategy, options in STRATEGIES.items():
             got = losses(args, job, os.path.join(workdir, f"{strategy}_{seed}"), strategy, options)
             rounds[strategy] = next((i for i, loss in enumerate(got) if loss <= target), ROUNDS + 1)
             reached = rounds[strategy] if rounds[strategy] <= ROUNDS else f"not in {ROUNDS}"
             print(f"seed {seed}, {strategy:9} {reached} (at last {got[-1]:.4f})", flush=True)
-        worse += [f"{strategy}, seed {seed}" for strategy in ("scaffold", "feddyn")
-                  if rounds[strategy] > ROUNDS or rounds[strategy] >= rounds["fedavg"]]
+        worse += [f"{strategy} beside {other}, seed {seed}" for strategy, other in (("scaffold", "fedavg"), ("feddyn", "scaffold"))
+                  if rounds[strategy] > ROUNDS or rounds[strategy] >= rounds[other]]
     if worse:
-        sys.exit(f"no fewer rounds than FedAvg: {', '.join(worse)}")
+        sys.exit(f"no fewer rounds: {', '.join(worse)}")
 
 
 if __name__ == "__main__":

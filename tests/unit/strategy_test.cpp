@@ -5,11 +5,13 @@
 #include "fedmpi/error.hpp"
 #include "fedmpi/job.hpp"
 #include "fedmpi/plugin.hpp"
+#include "fedmpi/rows.hpp"
 #include "fixed_point.hpp"
 #include "optimizer.hpp"
 #include "slices.hpp"
 
 #include <map>
+#include <ranges>
 #include <string>
 #include <vector>
 
@@ -94,20 +96,21 @@ class Server {
 
   // Rank r has the last of the clients first, so that the rows arrive out of order.
   void by_slices(const std::vector<at::Tensor>& updates, const FitRound& round) {
-    std::vector<std::vector<std::int64_t>> clients(num_ranks_);
-    std::vector<at::Tensor> rows;
-    for (std::size_t rank = 0; rank < num_ranks_; ++rank)
-      for (std::size_t i = updates.size(); i-- > 0;)
-        if (i % num_ranks_ == rank) {
-          clients[rank].push_back(static_cast<std::int64_t>(i));
-          rows.push_back(updates[i][0]);
-        }
-    const at::Tensor all = at::stack(rows);
-    const Slices slices(clients, global_.numel());
     const at::Tensor old_vectors = server_vectors_.clone();
+    std::vector<std::int64_t> chosen = all_rows(std::ssize(updates));
     at::Tensor products;
     for (const bool compares : {true, false}) {
       if (compares && !exchange_.products) continue;
+      std::vector<std::vector<std::int64_t>> clients(num_ranks_);
+      std::vector<at::Tensor> rows;
+      for (std::size_t rank = 0; rank < num_ranks_; ++rank)
+        for (const std::int64_t i : std::views::reverse(chosen)) {
+          if (static_cast<std::size_t>(i) % num_ranks_ != rank) continue;
+          clients[rank].push_back(i);
+          rows.push_back(updates[static_cast<std::size_t>(i)][0]);
+        }
+      const at::Tensor all = at::stack(rows);
+      const Slices slices(clients, global_.numel());
       for (std::int64_t turn = 0; turn < slices.num_turns(); ++turn)
         for (std::size_t rank = 0; rank < num_ranks_; ++rank) {
           const Slices::Share share = slices.share(turn, static_cast<int>(rank));
@@ -121,7 +124,7 @@ class Server {
             server_vectors_.narrow(1, share.begin, share.length).copy_(vectors);
           }
         }
-      if (compares) strategy_->compare(products, round);
+      if (compares) chosen = strategy_->compare(products, round);
     }
   }
 

@@ -2,6 +2,7 @@
 
 #include "fedmpi/export.hpp"
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,9 @@ namespace fedmpi {
 
 // For strategies on slices. `rows`: float32 [n, length], contiguous, one row an update. Any thread; each call works on
 // its own thread alone.
+
+// 0, 1, .. n - 1.
+FEDMPI_API std::vector<std::int64_t> all_rows(std::int64_t n);
 
 // Sorts every column in ascending order, in place (Batcher's merge exchange; Knuth, TAOCP 5.2.2, algorithm M).
 FEDMPI_API void sort_columns(at::Tensor rows);

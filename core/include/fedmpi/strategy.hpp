@@ -117,10 +117,13 @@ class FEDMPI_API Strategy {
 
   // Server half, by slices: on every rank, with the same arguments for compare.
   // `products`: float64 [n + num_server_vectors, the same], the inner products of the n updates (rows as round.records)
-  // and of the server vectors after them. What it finds is for aggregate_slice of the same round.
-  virtual void compare(const at::Tensor& products, const FitRound& round);
-  // A range of `length` coordinates: `updates` [n, length], contiguous, may be changed; `global` [length] and
-  // `server_vectors` [num_server_vectors, length] are in and out. Called from several threads at once.
+  // and of the server vectors after them. What it finds is for aggregate_slice of the same round, which gets the rows
+  // it returns, ascending, at least one: others need not travel. Default: all. Called where exchange() asks for
+  // products.
+  virtual std::vector<std::int64_t> compare(const at::Tensor& products, const FitRound& round);
+  // A range of `length` coordinates: `updates` [n, length], contiguous, may be changed, n those of compare or all;
+  // `global` [length] and `server_vectors` [num_server_vectors, length] are in and out. Called from several threads at
+  // once.
   virtual void aggregate_slice(at::Tensor global, at::Tensor server_vectors, at::Tensor updates,
                                const FitRound& round) const;
 
