@@ -4,17 +4,15 @@ The metrics are compared with what NumPy computes from the checkpoint's paramete
 those of other numbers of ranks and files. Then mistakes: each must be one sentence and exit status 2.
 """
 import argparse
-import json
 import pathlib
 import shutil
-import subprocess
 import sys
-
-from launching import environment, launcher
 
 try:
     import h5py
     import numpy as np
+
+    from program import Program
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
@@ -83,45 +81,9 @@ def in_three_files(source, directory):
                 file.create_dataset("labels", data=labels[part].astype("uint8"), maxshape=(None,))
 
 
-class Program:
-    def __init__(self, arguments, directory):
-        self.fedmpi, self.mpirun = str(pathlib.Path(arguments.fedmpi).resolve()), arguments.mpirun
-        self.directory = directory
-
-    def start(self, job, output, ranks, *more):
-        (self.directory / "job.toml").write_text(job, encoding="utf-8")
-        ranked = launcher(self.mpirun, ranks) if ranks > 1 else []
-        return subprocess.run([*ranked, self.fedmpi, "run", "job.toml", "--output", output, *more],
-                              cwd=self.directory, env=environment(), timeout=300, capture_output=True, text=True,
-                              check=False)
-
-    def run(self, job, output, ranks=1, *more):
-        done = self.start(job, output, ranks, *more)
-        assert done.returncode == 0, f"{output}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
-        lines = (self.directory / output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines], done.stderr + done.stdout
-
-    def refused(self, job, *more):
-        done = self.start(job, "refused", 1, *more)
-        assert done.returncode == 2 and done.stderr.count("\n") == 1, done
-        assert not (self.directory / "refused").exists()
-        return done.stderr
-
-    def tensor(self, output, number, name):
-        with h5py.File(self.directory / output / "checkpoints" / f"round_{number:04}.h5") as file:
-            for entry in json.loads(file.attrs["layout"]):
-                if entry["name"] == name:
-                    size = int(np.prod(entry["shape"]))
-                    return file["parameters"][entry["offset"]:entry["offset"] + size].reshape(entry["shape"])
-        raise KeyError(name)
-
-    def split(self, directory, split):
-        with h5py.File(self.directory / directory / f"{split}.h5") as file:
-            return file["features"][:], file["labels"][:]
-
-
-def numbers_of(lines):
-    return [{key: line.get(key) for key in ("digest", "fit", "evaluate", "central")} for line in lines]
+def split_of(program, directory, split):
+    with h5py.File(program.directory / directory / f"{split}.h5") as file:
+        return file["features"][:], file["labels"][:]
 
 
 def macro_f1(truth, predicted, num_labels):
@@ -133,11 +95,29 @@ def macro_f1(truth, predicted, num_labels):
     return np.mean(scores)
 
 
+def write_job(program, job):
+    (program.directory / "job.toml").write_text(job, encoding="utf-8")
+
+
+def run(program, job, output, *settings, **more):
+    write_job(program, job)
+    program.run(output, *settings, **more)
+    return program.results(output)
+
+
+def refused(program, job):
+    write_job(program, job)
+    sentence = program.run("refused", expected=2).stderr
+    assert sentence.count("\n") == 1 and not (program.directory / "refused").exists(), sentence
+    return sentence
+
+
 def check_classification(program):
-    lines, _ = program.run(JOB, "one")
-    features, truth = program.split("classes", "test")
+    lines = run(program, JOB, "one")
+    features, truth = split_of(program, "classes", "test")
     for number, line in enumerate(lines):
-        weight, bias = (program.tensor("one", number, name) for name in ("weight", "bias"))
+        tensors, _ = program.tensors("one", number)
+        weight, bias = tensors["weight"], tensors["bias"]
         logits = (features.reshape(len(truth), -1) / 255.0) @ weight.T + bias
         predicted = logits.argmax(axis=1)
         shifted = logits - logits.max(axis=1, keepdims=True)
@@ -156,19 +136,20 @@ def check_classification(program):
     assert last["accuracy"] > 0.6 and last["f1"] < last["accuracy"] - 0.05, f"the rare class should cost F1: {last}"
     print(f"classification: accuracy {last['accuracy']:.4f}, F1 {last['f1']:.4f}, as NumPy computes them")
     for ranks in (2, 3):
-        spread, _ = program.run(JOB, f"ranks{ranks}", ranks)
-        assert numbers_of(spread) == numbers_of(lines), f"{ranks} ranks give other numbers"
+        assert run(program, JOB, f"ranks{ranks}", ranks=ranks) == lines, f"{ranks} ranks give other numbers"
     in_three_files(program.directory / "classes", program.directory / "parts")
-    parts, _ = program.run(JOB, "from_parts", 1, "--set", "data.path=parts")
-    assert numbers_of(parts) == numbers_of(lines), "three files give other numbers than one"
+    assert run(program, JOB, "from_parts", 'data.path="parts"') == lines, "three files give other numbers than one"
     print("classification: the same on 1, 2 and 3 ranks and from three files, compressed and resizable")
 
 
 def check_regression(program):
-    lines, said = program.run(REGRESSION, "line")
-    features, truth = program.split("numbers", "test")
+    write_job(program, REGRESSION)
+    done = program.run("line")
+    said, lines = done.stderr + done.stdout, program.results("line")
+    features, truth = split_of(program, "numbers", "test")
     for number, line in enumerate(lines):
-        predicted = features @ program.tensor("line", number, "layers.0.weight")[0] + program.tensor("line", number, "layers.0.bias")
+        tensors, _ = program.tensors("line", number)
+        predicted = features @ tensors["layers.0.weight"][0] + tensors["layers.0.bias"]
         central = line["central"]
         assert sorted(central) == ["loss", "mean_absolute_error"] == sorted(line["evaluate"]), line
         assert abs(central["mean_absolute_error"] - np.mean(np.abs(predicted - truth))) < 1e-5, central
@@ -176,8 +157,7 @@ def check_regression(program):
     last = lines[-1]["central"]["mean_absolute_error"]
     assert last < 0.35 < lines[0]["central"]["mean_absolute_error"], lines
     assert "abs. error" in said and "central error" in said, said
-    spread, _ = program.run(REGRESSION, "line3", 3)
-    assert numbers_of(spread) == numbers_of(lines), "3 ranks give other numbers"
+    assert run(program, REGRESSION, "line3", ranks=3) == lines, "3 ranks give other numbers"
     header = (program.directory / "line" / "metrics.csv").read_text(encoding="utf-8").splitlines()[0]
     assert "central.mean_absolute_error" in header, header
     print(f"regression: mean absolute error {last:.4f}, as NumPy computes it, the same on 3 ranks")
@@ -191,7 +171,7 @@ def change(directory, name, value):
 
 
 def check_mistakes(program):
-    features, labels = program.split("classes", "train")
+    features, labels = split_of(program, "classes", "train")
     cases = [
         (REGRESSION.replace("num_labels = 1", "num_labels = 2"), None, None,
          "the dataset 'hdf5_array' is for regression (numbers), but the model 'mlp' for classification"),
@@ -213,7 +193,7 @@ def check_mistakes(program):
         if name is not None:
             change(program.directory / "broken", name, value)
             job = job.replace('"classes"', '"broken"')
-        sentence = program.refused(job)
+        sentence = refused(program, job)
         assert expected in sentence, (expected, sentence)
         print(sentence.strip())
 
@@ -224,12 +204,11 @@ def main():
     parser.add_argument("--mpirun", required=True)
     parser.add_argument("--workdir", required=True, type=pathlib.Path)
     arguments = parser.parse_args()
-    directory = arguments.workdir.resolve() / "arrays"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    write_classes(directory / "classes")
-    write_numbers(directory / "numbers")
-    program = Program(arguments, directory)
+    program = Program(arguments, "arrays")
+    write_classes(program.directory / "classes")
+    write_numbers(program.directory / "numbers")
+    for settings in (["path=classes"], ["path=numbers", "task=regression"]):
+        program.check_plugin("hdf5_array", *settings)
     check_classification(program)
     check_regression(program)
     check_mistakes(program)

@@ -6,27 +6,22 @@ table 3) reaches a loss in fewer rounds, and FedDyn (Acar et al. 2021, table 1) 
 training examples, which are those of the test split too.
 """
 import argparse
-import json
-import os
-import shutil
-import subprocess
 import sys
 
 try:
     import h5py
     import numpy as np
+
+    from program import Program
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
 
-from launching import environment
-
 ROUNDS = 40
-JOB = """
+JOB = f"""\
 [run]
 name = "client_drift"
-rounds = {rounds}
-seed = {seed}
+rounds = {ROUNDS}
 [federation]
 clients = 10
 fraction_fit = 1.0
@@ -36,8 +31,8 @@ num_features = 10
 num_labels = 3
 [data]
 name = "hdf5_array"
-path = "{data}"
-partition = {{ name = "inner_dirichlet", alpha = 0.1, partition_sizes = {sizes} }}
+path = "data"
+partition = {{ name = "inner_dirichlet", alpha = 0.1, partition_sizes = {[100] * 10} }}
 [training]
 batch_size = 20
 local_epochs = 10
@@ -48,7 +43,7 @@ federated = false
 [checkpoint]
 every = 0
 """
-STRATEGIES = {"fedavg": {}, "scaffold": {}, "feddyn": {"alpha": 0.1}}
+STRATEGIES = {"fedavg": [], "scaffold": [], "feddyn": ["strategy.alpha=0.1"]}
 
 
 def make_data(directory):
@@ -56,9 +51,9 @@ def make_data(directory):
     centres = random.normal(size=(3, 10))
     labels = random.integers(3, size=1000)
     features = (centres[labels] + 1.5 * random.normal(size=(1000, 10))).astype(np.float32)
-    os.makedirs(directory)
+    directory.mkdir()
     for split in ("train", "test"):
-        with h5py.File(os.path.join(directory, f"{split}.h5"), "w") as file:
+        with h5py.File(directory / f"{split}.h5", "w") as file:
             file["features"], file["labels"] = features, labels
     return features.astype(np.float64), labels
 
@@ -79,37 +74,23 @@ def smallest_loss(features, labels):
     return loss
 
 
-def losses(args, job, output, strategy, options):
-    command = [args.fedmpi, "run", job, "--output", output, "--set", f'strategy.name="{strategy}"']
-    for key, value in options.items():
-        command += ["--set", f"strategy.{key}={json.dumps(value)}"]
-    done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=300)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}")
-    with open(os.path.join(output, "metrics.jsonl"), encoding="utf-8") as lines:
-        return [json.loads(line)["central"]["loss"] for line in lines]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("--fedmpi", "--workdir"):
+    for name in ("--fedmpi", "--mpirun", "--workdir"):
         parser.add_argument(name, required=True)
     args = parser.parse_args()
-    workdir = os.path.join(os.path.abspath(args.workdir), "client_drift")
-    shutil.rmtree(workdir, ignore_errors=True)
-    data = os.path.join(workdir, "data")
-    best = smallest_loss(*make_data(data))
+    program = Program(args, "client_drift")
+    (program.directory / "job.toml").write_text(JOB, encoding="utf-8")
+    best = smallest_loss(*make_data(program.directory / "data"))
     target = best * 1.05
     print(f"the smallest loss there is: {best:.4f}; rounds to {target:.4f}:")
     worse = []
     for seed in (1, 2, 3):
-        job = os.path.join(workdir, f"job_{seed}.toml")
-        with open(job, "w", encoding="utf-8") as file:
-            file.write(JOB.format(rounds=ROUNDS, seed=seed, data=data, sizes=[100] * 10))
         rounds = {}
         for strategy, options in STRATEGIES.items():
-            got = losses(args, job, os.path.join(workdir, f"{strategy}_{seed}"), strategy, options)
+            output = f"{strategy}_{seed}"
+            program.run(output, f"run.seed={seed}", f'strategy.name="{strategy}"', *options)
+            got = [line["central"]["loss"] for line in program.rounds(output)]
             rounds[strategy] = next((i for i, loss in enumerate(got) if loss <= target), ROUNDS + 1)
             reached = rounds[strategy] if rounds[strategy] <= ROUNDS else f"not in {ROUNDS}"
             print(f"seed {seed}, {strategy:9} {reached} (at last {got[-1]:.4f})", flush=True)

@@ -4,11 +4,8 @@ lora.py --fedmpi PROGRAM --mpirun PROGRAM --minilm DIR --archive FILE --workdir 
 Exit status 77 where the model, the reviews or a package is missing.
 """
 import argparse
-import json
 import os
 import pathlib
-import shutil
-import subprocess
 import sys
 import tarfile
 
@@ -17,11 +14,11 @@ try:
     import numpy as np
     import torch
     import transformers
+
+    from program import Program
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
-
-from launching import environment, launcher
 
 JOB = """\
 [run]
@@ -71,31 +68,10 @@ def small_archive(archive, directory):
     sys.exit(f"the archive has too few reviews: {wanted}")
 
 
-class Program:
-    def __init__(self, args, directory):
-        self.fedmpi, self.mpirun, self.directory = str(pathlib.Path(args.fedmpi).resolve()), args.mpirun, directory
-
-    def __call__(self, *arguments, ranks=1):
-        launch = [] if ranks == 1 else launcher(self.mpirun, ranks)
-        done = subprocess.run([*launch, self.fedmpi, *arguments], cwd=self.directory, env=environment(), timeout=600,
-                              text=True, capture_output=True, check=False)
-        assert done.returncode == 0, f"{arguments}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
-
-    def run(self, output, *settings, **more):
-        flat = [word for setting in settings for word in ("--set", setting)]
-        self("run", "job.toml", "--output", output, *flat, **more)
-        text = (self.directory / output / "metrics.jsonl").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
-
-    def tensors(self, output, number):
-        with h5py.File(self.directory / output / "checkpoints" / f"round_{number:04}.h5") as file:
-            parameters, layout = file["parameters"][:], json.loads(file.attrs["layout"])
-        tensors = {}
-        for entry in layout:
-            size = int(np.prod(entry["shape"], dtype=np.int64))
-            values = parameters[entry["offset"]:entry["offset"] + size].reshape(entry["shape"])
-            tensors[entry["name"]] = (entry["role"], torch.from_numpy(values.copy()))
-        return tensors
+def tensors_of(program, output, number):
+    """Role and value by name."""
+    values, entries = program.tensors(output, number)
+    return {name: (entries[name]["role"], torch.from_numpy(value.copy())) for name, value in values.items()}
 
 
 def size_of(tensors, role):
@@ -138,18 +114,17 @@ def main():
         sys.exit(77)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    directory = args.workdir.resolve() / "lora"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    program = Program(args, "lora")
+    directory = program.directory
     minilm = os.path.abspath(args.minilm)
     small_archive(args.archive, directory / "aclImdb")
     (directory / "job.toml").write_text(JOB.format(minilm=minilm), encoding="utf-8")
-    program = Program(args, directory)
     program("prepare", "imdb", "--archive", "aclImdb", "--vocabulary", os.path.join(minilm, "vocab.txt"), "--output", "shards")
 
     reference = None
     for ranks, threads in ((1, 1), (1, 2), (3, 1)):
-        rounds = program.run(f"lora_{ranks}_{threads}", f"run.threads={threads}", ranks=ranks)
+        program.run(f"lora_{ranks}_{threads}", f"run.threads={threads}", ranks=ranks)
+        rounds = program.rounds(f"lora_{ranks}_{threads}")
         digests = [line["digest"] for line in rounds]
         print(f"{ranks} ranks, {threads} threads: {' '.join(digest[:12] for digest in digests)}", flush=True)
         assert len(set(digests)) == 3, digests
@@ -160,17 +135,18 @@ def main():
     print("central losses", losses, "fit losses", fit_losses)
     assert fit_losses[1] < fit_losses[0]
 
-    first, last = program.tensors("lora_1_1", 0), program.tensors("lora_1_1", 2)
+    first, last = tensors_of(program, "lora_1_1", 0), tensors_of(program, "lora_1_1", 2)
     for name, (role, value) in last.items():
         assert (role == "frozen") == torch.equal(value, first[name][1]), f"{name}, {role}"
-    full = program.run("full", "model.lora_rank=0", "run.rounds=1", ranks=3)
-    shared, all_shared = size_of(last, "shared"), size_of(program.tensors("full", 0), "shared")
+    program.run("full", "model.lora_rank=0", "run.rounds=1", ranks=3)
+    full = program.rounds("full")
+    shared, all_shared = size_of(last, "shared"), size_of(tensors_of(program, "full", 0), "shared")
     per_round = [lines[1]["bytes_sent"] for lines in (rounds, full)]
     print(f"shared parameters {shared} of {all_shared}: {shared / all_shared:.2%}; bytes sent in a round {per_round}")
     assert shared <= LARGEST_SHARE * all_shared
 
     for number, expected in ((0, losses[0]), (2, losses[2])):
-        loss, num_adapters = loss_by_transformers(minilm, program.tensors("lora_1_1", number), 16 / 8,
+        loss, num_adapters = loss_by_transformers(minilm, tensors_of(program, "lora_1_1", number), 16 / 8,
                                                   directory / "shards" / "test.h5", 96)
         print(f"round {number}: central loss {expected:.6f}, by transformers with {num_adapters} adapters folded in {loss:.6f}")
         assert num_adapters == 12 and abs(loss - expected) <= BOUND, (loss, expected)

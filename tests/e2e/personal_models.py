@@ -9,8 +9,6 @@ import argparse
 import copy
 import json
 import pathlib
-import shutil
-import subprocess
 import sys
 
 try:
@@ -18,11 +16,11 @@ try:
     import numpy as np
     import torch
     from torch import nn
+
+    from program import Program
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
-
-from launching import environment, launcher
 
 FEATURES, LABELS, ROUNDS, RATE = 6, 3, 4, 0.2
 SIZES = [(10, 6), (24, 5), (16, 9), (12, 4), (30, 8)]
@@ -181,23 +179,10 @@ CASES = {
 }
 
 
-def run(args, directory, case, options, ranks):
-    output = directory / f"{case}_{ranks}"
-    command = [*launcher(args.mpirun, ranks), args.fedmpi, "run", "job.toml", "--output", str(output), "--set",
-               f'strategy.name="{case}"']
-    for key, value in options.items():
-        command += ["--set", f"strategy.{key}={value}"]
-    done = subprocess.run(command, cwd=directory, env=environment(), capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, f"{case} on {ranks} ranks: exit status {done.returncode}\n{done.stdout}{done.stderr}"
-    return output, [json.loads(line) for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def shared_in(checkpoint):
-    with h5py.File(checkpoint) as file:
-        parameters, layout = file["parameters"][:], json.loads(file.attrs["layout"])
-    return {entry["name"]: torch.from_numpy(parameters[entry["offset"]:entry["offset"] + int(np.prod(entry["shape"]))]
-                                            .reshape(entry["shape"]).astype(np.float64))
-            for entry in layout if entry["role"] in ("shared", "statistic")}
+def shared_in(program, output, number):
+    values, entries = program.tensors(output, number)
+    return {name: torch.from_numpy(value.astype(np.float64)) for name, value in values.items()
+            if entries[name]["role"] in ("shared", "statistic")}
 
 
 def main():
@@ -206,21 +191,20 @@ def main():
         parser.add_argument(name, required=True)
     parser.add_argument("--workdir", required=True, type=pathlib.Path)
     args = parser.parse_args()
-    args.fedmpi = str(pathlib.Path(args.fedmpi).resolve())
-    directory = args.workdir.resolve() / "personal_models"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    (directory / "job.toml").write_text(JOB, encoding="utf-8")
-    torch.jit.script(start()).save(directory / "module.pt")
-    clients = make_data(directory / "data")
+    program = Program(args, "personal_models")
+    (program.directory / "job.toml").write_text(JOB, encoding="utf-8")
+    torch.jit.script(start()).save(program.directory / "module.pt")
+    clients = make_data(program.directory / "data")
     wrong = []
     for case, (options, reference) in CASES.items():
-        output, rounds = run(args, directory, case, options, 3)
-        _, alone = run(args, directory, case, options, 1)
-        assert [line["digest"] for line in rounds] == [line["digest"] for line in alone], case
+        for ranks in (1, 3):
+            settings = [f"strategy.{key}={value}" for key, value in options.items()]
+            program.run(f"{case}_{ranks}", f'strategy.name="{case}"', *settings, ranks=ranks)
+        rounds = program.results(f"{case}_3")
+        assert rounds == program.results(f"{case}_1"), case
         worst = 0.0
         for number, (shared, loss) in enumerate(reference(clients), 1):
-            ours = shared_in(output / "checkpoints" / f"round_{number:04}.h5")
+            ours = shared_in(program, f"{case}_3", number)
             assert set(ours) >= set(shared), (case, set(shared) - set(ours))
             for name, value in shared.items():
                 worst = max(worst, (ours[name] - value).abs().max().item())

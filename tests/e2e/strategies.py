@@ -6,46 +6,43 @@ same whatever the number of ranks. Formulas and their papers: the comments in pl
 """
 import argparse
 import json
-import os
-import shutil
-import subprocess
 import sys
 
 try:
     import h5py
     import numpy as np
+
+    from program import Program
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
-
-from launching import environment, launcher
 
 FEATURES, LABELS, CLIENTS, ROUNDS = 6, 3, 7, 3
 LEARNING_RATE, EPOCHS = 0.5, 3
 SIZES = [8, 12, 20, 16, 9, 25, 10]
 BETA_1, BETA_2, TAU = 0.9, 0.99, 1e-3
 
-JOB = """
+JOB = f"""\
 [run]
 name = "strategies"
-rounds = {rounds}
+rounds = {ROUNDS}
 threads = 1
 [federation]
-clients = {clients}
-fraction_fit = {fraction}
+clients = {CLIENTS}
+fraction_fit = 1.0
 [model]
 name = "logistic"
-num_features = {features}
-num_labels = {labels}
+num_features = {FEATURES}
+num_labels = {LABELS}
 [data]
 name = "hdf5_array"
-path = "{data}"
-partition = {{ name = "indices", file = "{data}/partition.json" }}
+path = "data"
+partition = {{ name = "indices", file = "data/partition.json" }}
 [training]
 batch_size = 1000000
-local_epochs = {epochs}
+local_epochs = {EPOCHS}
 optimizer = "sgd"
-learning_rate = {rate}
+learning_rate = {LEARNING_RATE}
 [evaluation]
 federated = false
 [checkpoint]
@@ -63,12 +60,11 @@ def make_data(directory):
         x += list(centres[labels] + random.normal(size=(size, FEATURES)) + 0.1 * k)
         y += list(labels)
     x, y = np.array(x, dtype=np.float32), np.array(y, dtype=np.int64)
-    os.makedirs(directory)
+    directory.mkdir()
     for split in ("train", "test"):
-        with h5py.File(os.path.join(directory, f"{split}.h5"), "w") as file:
+        with h5py.File(directory / f"{split}.h5", "w") as file:
             file["features"], file["labels"] = x, y
-    with open(os.path.join(directory, "partition.json"), "w", encoding="utf-8") as file:
-        json.dump({"train": clients}, file)
+    (directory / "partition.json").write_text(json.dumps({"train": clients}), encoding="utf-8")
     return [(x[own].astype(np.float64), y[own]) for own in clients]
 
 
@@ -293,55 +289,29 @@ CASES = {
 }
 
 
-def run(args, job, output, ranks, settings):
-    command = [*launcher(args.mpirun, ranks), args.fedmpi, "run", job, "--output", output]
-    for key, value in settings.items():
-        command += ["--set", f"{key}={json.dumps(value)}"]
-    done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=120)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}")
-    with open(os.path.join(output, "metrics.jsonl"), encoding="utf-8") as lines:
-        return [json.loads(line)["digest"] for line in lines]
-
-
-def parameters(path):
-    """Weight and bias, one after another."""
-    with h5py.File(path) as file:
-        buffer = file["parameters"][:].astype(np.float64)
-        layout = json.loads(file.attrs["layout"])
-    by_name = {one["name"]: buffer[one["offset"]:one["offset"] + int(np.prod(one["shape"]))] for one in layout}
-    return np.concatenate([by_name["weight"], by_name["bias"]])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("--fedmpi", "--mpirun", "--workdir"):
         parser.add_argument(name, required=True)
     parser.add_argument("--only", nargs="+", default=list(CASES))
     args = parser.parse_args()
-    workdir = os.path.join(os.path.abspath(args.workdir), "strategies")
-    shutil.rmtree(workdir, ignore_errors=True)
-    data = os.path.join(workdir, "data")
-    clients = make_data(data)
-    job = os.path.join(workdir, "job.toml")
-    with open(job, "w", encoding="utf-8") as file:
-        file.write(JOB.format(rounds=ROUNDS, clients=CLIENTS, fraction=1.0, features=FEATURES, labels=LABELS, data=data,
-                              epochs=EPOCHS, rate=LEARNING_RATE))
+    program = Program(args, "strategies")
+    clients = make_data(program.directory / "data")
+    (program.directory / "job.toml").write_text(JOB, encoding="utf-8")
     failed = []
     for case in args.only:
         options, formula = CASES[case]
         settings = {"strategy.name": case.split()[0]}
         settings |= {key if "." in key else f"strategy.{key}": value for key, value in options.items()}
-        digests = {}
-        for ranks in (1, 3, 5):
-            output = os.path.join(workdir, f"{case.replace(' ', '_')}_{ranks}")
-            digests[ranks] = run(args, job, output, ranks, settings)
+        outputs = {ranks: f"{case.replace(' ', '_')}_{ranks}" for ranks in (1, 3, 5)}
+        for ranks, output in outputs.items():
+            program.run(output, *(f"{key}={json.dumps(value)}" for key, value in settings.items()), ranks=ranks)
         worst = 0.0
         for number, expected in enumerate(formula(clients), 1):
-            got = parameters(os.path.join(workdir, f"{case.replace(' ', '_')}_3", "checkpoints", f"round_{number:04}.h5"))
+            tensors, _ = program.tensors(outputs[3], number)
+            got = np.concatenate([tensors["weight"].ravel(), tensors["bias"]])
             worst = max(worst, float(np.abs(got - expected).max()))
-        same = digests[1] == digests[3] == digests[5]
+        same = len({tuple(program.digests(output)) for output in outputs.values()}) == 1
         good = worst < 2e-5 and same and np.abs(expected).max() > 1e-2
         print(f"{case:20} largest difference {worst:.1e}, digests {'the same' if same else 'differ'}"
               f"{'' if good else '  FAILED'}", flush=True)

@@ -9,15 +9,14 @@ import json
 import pathlib
 import random
 import re
-import shutil
-import subprocess
 import sys
 
-from launching import environment, launcher
 from small_text import WORDS, write_model
 
 try:
     import h5py
+
+    from program import Program
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
@@ -80,25 +79,9 @@ def shard_rows(path):
         return list(zip(tokens, shard["labels"][:].tolist(), shard["keys"][:].tolist())), dict(shard.attrs)
 
 
-class Program:
-    def __init__(self, arguments, directory):
-        self.fedmpi, self.mpirun = str(pathlib.Path(arguments.fedmpi).resolve()), arguments.mpirun
-        self.directory = directory
-
-    def call(self, command, expected=0):
-        done = subprocess.run(command, cwd=self.directory, env=environment(), timeout=300, capture_output=True, text=True,
-                              check=False)
-        assert done.returncode == expected, f"{command}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
-        return done
-
-    def prepare(self, kind, file, output, *more, expected=0):
-        return self.call([self.fedmpi, "prepare", kind, file, "--text", "text", "--label", "label", "--key", "user",
-                          "--vocabulary", "model/vocab.txt", "--output", output, *more], expected)
-
-    def run(self, output, ranks):
-        self.call([*(launcher(self.mpirun, ranks) if ranks > 1 else []), self.fedmpi, "run", "job.toml", "--output", output])
-        lines = (self.directory / output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return [{key: line.get(key) for key in ("digest", "fit", "evaluate", "central")} for line in map(json.loads, lines)]
+def prepare(program, kind, file, output, *more, **expected):
+    return program("prepare", kind, file, "--text", "text", "--label", "label", "--key", "user", "--vocabulary",
+                   "model/vocab.txt", "--output", output, *more, **expected)
 
 
 def check_shards(program, rows):
@@ -107,7 +90,7 @@ def check_shards(program, rows):
     splits = None
     for kind, file, output in (("csv", "excel.csv", "shards"), ("csv", "unix.csv", "unix"), ("tsv", "table.tsv", "tsv"),
                                ("jsonl", "lines.jsonl", "jsonl")):
-        said = program.prepare(kind, file, output, "--test-fraction", "0.25").stdout
+        said = prepare(program, kind, file, output, "--test-fraction", "0.25").stdout
         train, attributes = shard_rows(program.directory / output / "train.h5")
         test, _ = shard_rows(program.directory / output / "test.h5")
         assert sorted(train + test) == expected, f"{file}: other examples than Python reads"
@@ -117,12 +100,13 @@ def check_shards(program, rows):
         splits = splits or (train, test)
         assert (train, test) == splits, f"{file}: another order than from {'excel.csv'}"
     print(f"{len(rows)} rows from csv in two dialects, tsv and jsonl: what Python reads")
-    said = program.prepare("csv", "excel.csv", "shards", expected=2).stderr
+    said = prepare(program, "csv", "excel.csv", "shards", expected=2).stderr
     assert "holds" in said and said.count("\n") == 1, said
 
 
 def check_learning(program):
-    lines = program.run("one", 1)
+    program.run("one")
+    lines = program.results("one")
     for line in lines:
         confusion = line["central"]["confusion"]
         assert len(confusion) == 4 and all(len(row) == 4 for row in confusion) and sum(map(sum, confusion)) == 60
@@ -132,7 +116,8 @@ def check_learning(program):
     first, last = lines[0]["central"], lines[-1]["central"]
     print(f"four labels: accuracy {first['accuracy']:.3f} before, {last['accuracy']:.3f} after training, F1 {last['f1']:.3f}")
     assert last["accuracy"] > 0.8 and last["f1"] > 0.8 and first["accuracy"] < 0.5, lines
-    assert program.run("three", 3) == lines, "3 ranks give other numbers"
+    program.run("three", ranks=3)
+    assert program.results("three") == lines, "3 ranks give other numbers"
 
 
 def main():
@@ -141,13 +126,10 @@ def main():
     parser.add_argument("--mpirun", required=True)
     parser.add_argument("--workdir", required=True, type=pathlib.Path)
     arguments = parser.parse_args()
-    directory = arguments.workdir.resolve() / "tables"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    write_model(directory / "model", positions=128)
-    (directory / "job.toml").write_text(JOB, encoding="utf-8")
-    program = Program(arguments, directory)
-    check_shards(program, write_tables(directory))
+    program = Program(arguments, "tables")
+    write_model(program.directory / "model", positions=128)
+    (program.directory / "job.toml").write_text(JOB, encoding="utf-8")
+    check_shards(program, write_tables(program.directory))
     check_learning(program)
 
 

@@ -4,10 +4,8 @@ torchscript.py --fedmpi PROGRAM --mpirun PROGRAM --probe dataset_probe --workdir
 Exit status 77 when torch or h5py is not installed.
 """
 import argparse
-import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 from typing import Optional
@@ -17,11 +15,12 @@ try:
     import numpy as np
     import torch
     from torch import nn
+
+    from program import Program
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
 
-from launching import environment, launcher
 from small_text import WORDS, write_reviews, write_vocabulary
 
 JOB = """\
@@ -172,44 +171,19 @@ def made(module, seed=1):
     return module()
 
 
-class Program:
-    def __init__(self, args, directory):
-        self.fedmpi, self.mpirun = str(pathlib.Path(args.fedmpi).resolve()), args.mpirun
-        self.probe, self.directory = str(pathlib.Path(args.probe).resolve()), directory
+def state_of(program, output, number):
+    """The tensors of a checkpoint by name."""
+    values, _ = program.tensors(output, number)
+    return {name: torch.from_numpy(value.copy()) for name, value in values.items()}
 
-    def __call__(self, *arguments, ranks=1, expected=0):
-        launch = [] if ranks == 1 else launcher(self.mpirun, ranks)
-        done = subprocess.run([*launch, self.fedmpi, *arguments], cwd=self.directory, env=environment(), timeout=300,
-                              text=True, capture_output=True, check=False)
-        assert done.returncode == expected, f"{arguments}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
-        return done
 
-    def run(self, job, output, *settings, **more):
-        flat = [word for setting in settings for word in ("--set", setting)]
-        return self("run", job, "--output", output, *flat, **more)
-
-    def rounds(self, output):
-        text = (self.directory / output / "metrics.jsonl").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
-
-    def state(self, output, number):
-        """The tensors of a checkpoint by name."""
-        with h5py.File(self.directory / output / "checkpoints" / f"round_{number:04}.h5") as file:
-            parameters, layout = file["parameters"][:], json.loads(file.attrs["layout"])
-        state = {}
-        for entry in layout:
-            size = int(np.prod(entry["shape"], dtype=np.int64))
-            values = parameters[entry["offset"]:entry["offset"] + size].reshape(entry["shape"])
-            state[entry["name"]] = torch.from_numpy(values.copy())
-        return state, layout
-
-    def dataset(self):
-        plugins = pathlib.Path(self.fedmpi).parents[1] / "plugins"
-        subprocess.run([self.probe, "job.toml", "data"], cwd=self.directory, check=True,
-                       env=dict(os.environ, FEDMPI_PLUGIN_PATH=str(plugins)))
-        read = lambda name, kind: torch.from_numpy(np.fromfile(self.directory / f"data.{name}", kind))
-        return {split: (read(f"{split}.features", np.float32).view(-1, 3, 16, 16), read(f"{split}.labels", np.int64))
-                for split in ("train", "test")}
+def dataset_of(program, probe):
+    plugins = program.fedmpi.parents[1] / "plugins"
+    subprocess.run([probe, "job.toml", "data"], cwd=program.directory, check=True,
+                   env=dict(os.environ, FEDMPI_PLUGIN_PATH=str(plugins)))
+    read = lambda name, kind: torch.from_numpy(np.fromfile(program.directory / f"data.{name}", kind))
+    return {split: (read(f"{split}.features", np.float32).view(-1, 3, 16, 16), read(f"{split}.labels", np.int64))
+            for split in ("train", "test")}
 
 
 def load(module, state):
@@ -230,8 +204,8 @@ def same_digests_everywhere(program, _):
     reference = None
     for ranks, threads in ((1, 1), (1, 2), (3, 1), (2, 4)):
         output = "run" if reference is None else f"run_{ranks}_{threads}"
-        program.run("job.toml", output, f"run.threads={threads}", ranks=ranks)
-        rounds = [{key: line.get(key) for key in ("digest", "fit", "evaluate", "central")} for line in program.rounds(output)]
+        program.run(output, f"run.threads={threads}", ranks=ranks)
+        rounds = program.results(output)
         assert len({line["digest"] for line in rounds}) == 3, rounds
         reference = reference or rounds
         assert rounds == reference, f"{ranks} ranks, {threads} threads:\n{rounds}\n{reference}"
@@ -241,7 +215,7 @@ def same_digests_everywhere(program, _):
 
 def parameters_load_back(program, data):
     for number, line in enumerate(program.rounds("run")):
-        state, _ = program.state("run", number)
+        state = state_of(program, "run", number)
         loss = loss_of(load(made(lambda: ResNet(0.1), seed=99), state), *data["test"])
         difference = abs(loss - line["central"]["loss"])
         print(f"  round {number}: central loss {line['central']['loss']:.6f}, in Python {loss:.6f}, differ by {difference:.1e}")
@@ -249,8 +223,7 @@ def parameters_load_back(program, data):
 
 
 def roles_and_kinds(program, _):
-    _, layout = program.state("run", 2)
-    entries = {entry["name"]: entry for entry in layout}
+    _, entries = program.tensors("run", 2)
     assert entries["stem.1.running_mean"]["role"] == "statistic"
     assert entries["stem.1.weight"]["role"] == "shared"
     assert entries["stem.1.weight"]["kind"] == entries["stem.1.running_var"]["kind"] == "normalization"
@@ -262,14 +235,14 @@ def one_step_is_pythons(program, data):
     """One client, one batch, no dropout: parameters and running statistics as torch.optim.SGD leaves them."""
     module = made(lambda: ResNet(0.0))
     torch.jit.script(module).save(program.directory / "plain.pt")
-    program.run("job.toml", "one", "federation.clients=1", "model.path=plain.pt", "training.batch_size=160", "run.rounds=1",
+    program.run("one", "federation.clients=1", "model.path=plain.pt", "training.batch_size=160", "run.rounds=1",
                 "evaluation.federated=false")
     module.train()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.05)
     features, labels = data["train"]
     nn.functional.cross_entropy(module(features), labels).backward()
     optimizer.step()
-    ours, _ = program.state("one", 1)
+    ours = state_of(program, "one", 1)
     theirs = {name: value for name, value in module.state_dict().items() if value.is_floating_point()}
     assert set(ours) == set(theirs)
     worst = max(theirs, key=lambda name: (ours[name] - theirs[name]).abs().max().item())
@@ -280,12 +253,12 @@ def one_step_is_pythons(program, data):
 
 def a_module_that_returns_its_loss(program, _):
     torch.jit.script(made(lambda: WithLoss(ResNet(0.1)))).save(program.directory / "loss.pt")
-    program.run("job.toml", "loss", "model.path=loss.pt", 'model.loss="module"', 'model.head=["net.fc"]')
+    program.run("loss", "model.path=loss.pt", 'model.loss="module"', 'model.head=["net.fc"]')
     for ours, theirs in zip(program.rounds("loss"), program.rounds("run"), strict=True):
         assert ours["digest"] == theirs["digest"] and ours["central"]["accuracy"] == theirs["central"]["accuracy"]
         assert abs(ours["central"]["loss"] - theirs["central"]["loss"]) <= BOUND, (ours, theirs)
     torch.jit.script(made(lambda: LossAlone(ResNet(0.1)))).save(program.directory / "loss_alone.pt")
-    program.run("job.toml", "loss_alone", "model.path=loss_alone.pt", 'model.loss="module"', 'model.head=["net.fc"]')
+    program.run("loss_alone", "model.path=loss_alone.pt", 'model.loss="module"', 'model.head=["net.fc"]')
     for ours, theirs in zip(program.rounds("loss_alone"), program.rounds("loss"), strict=True):
         assert ours["digest"] == theirs["digest"]
         assert ours["central"] == {"loss": theirs["central"]["loss"]}, "what it does not know is left out"
@@ -304,8 +277,8 @@ def numbers_to_predict(program, _):
     features, truth = (torch.from_numpy(values) for values in splits["test"])
     for name, module, settings in (("standard", Predictor, []), ("own_loss", Regressor, ['model.loss="module"'])):
         torch.jit.script(made(module)).save(program.directory / "numbers.pt")
-        program.run("numbers.toml", name, *settings)
-        predicted = load(made(Predictor, seed=99), program.state(name, 4)[0])(features).detach()[:, 0]
+        program.run(name, *settings, job="numbers.toml")
+        predicted = load(made(Predictor, seed=99), state_of(program, name, 4))(features).detach()[:, 0]
         rounds = [line["central"] for line in program.rounds(name)]
         assert abs(rounds[-1]["loss"] - nn.functional.mse_loss(predicted, truth).item()) <= BOUND, rounds
         assert abs(rounds[-1]["mean_absolute_error"] - (predicted - truth).abs().mean().item()) <= BOUND, rounds
@@ -315,7 +288,7 @@ def numbers_to_predict(program, _):
 
 def a_traced_module(program, _):
     torch.jit.trace(made(lambda: ResNet(0.0)).eval(), torch.randn(4, 3, 16, 16)).save(program.directory / "traced.pt")
-    program.run("job.toml", "traced", "model.path=traced.pt")
+    program.run("traced", "model.path=traced.pt")
     assert program.rounds("traced")[-1]["central"]["loss"] < program.rounds("traced")[0]["central"]["loss"]
 
 
@@ -324,13 +297,13 @@ def text(program, _):
     write_vocabulary(program.directory / "vocab.txt", WORDS)
     program("prepare", "imdb", "--archive", "aclImdb", "--vocabulary", "vocab.txt", "--output", "shards")
     torch.jit.script(made(BagOfWords)).save(program.directory / "text.pt")
-    program.run("text.toml", "text", ranks=2)
+    program.run("text", job="text.toml", ranks=2)
     with h5py.File(program.directory / "shards" / "test.h5") as shard:
         tokens, offsets, labels = (shard[name][:].astype(np.int64) for name in ("tokens", "offsets", "labels"))
     rows = [torch.from_numpy(tokens[a:b]) for a, b in zip(offsets, offsets[1:])]
     ids = nn.utils.rnn.pad_sequence(rows, batch_first=True)
     mask = nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-    module = load(made(BagOfWords, seed=99), program.state("text", 3)[0]).eval()
+    module = load(made(BagOfWords, seed=99), state_of(program, "text", 3)).eval()
     with torch.no_grad():
         loss = nn.functional.cross_entropy(module(ids, mask), torch.from_numpy(labels)).item()
     last = program.rounds("text")[-1]["central"]
@@ -358,7 +331,7 @@ def mistakes(program, _):
              (['model.head=["head"]'], ["model.head names 'head'"]),
              (['model.loss="module"'], ["cannot be used on this data", "argument"])]
     for settings, fragments in cases:
-        done = program.run("job.toml", "mistake", *settings, expected=2)
+        done = program.run("mistake", *settings, expected=2)
         assert len(done.stderr.splitlines()) == 1, done.stderr
         for fragment in fragments:
             assert fragment in done.stderr, (fragment, done.stderr)
@@ -372,14 +345,13 @@ def main():
         parser.add_argument(name, required=True)
     parser.add_argument("--workdir", required=True, type=pathlib.Path)
     args = parser.parse_args()
-    directory = args.workdir.resolve() / "torchscript"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    program = Program(args, "torchscript")
+    directory = program.directory
     (directory / "job.toml").write_text(JOB, encoding="utf-8")
     (directory / "text.toml").write_text(TEXT_JOB, encoding="utf-8")
     torch.jit.script(made(lambda: ResNet(0.1))).save(directory / "resnet.pt")
-    program = Program(args, directory)
-    data = program.dataset()
+    program.check_plugin("torchscript", "path=resnet.pt", "input_shape=[3, 16, 16]", "num_labels=4", 'head=["fc"]')
+    data = dataset_of(program, pathlib.Path(args.probe).resolve())
     for check in (same_digests_everywhere, parameters_load_back, roles_and_kinds, one_step_is_pythons,
                   a_module_that_returns_its_loss, a_traced_module,
                   numbers_to_predict, text, mistakes):
