@@ -60,10 +60,11 @@ class TableSource final : public ExampleSource {
 
   void settle(std::vector<TokenizedExample>& all) override {
     const auto& first = settings_.files.front();
+    if (labels_.size() == 0) throw FileError(fmt::format("{}: has no rows of examples", first.string()), first);
     if (labels_.size() < 2)
       throw FileError(
-          fmt::format("{}: the column '{}' has {}: at least two labels are needed to tell apart", first.string(),
-                      settings_.label, labels_.size() == 0 ? "no rows" : "the same label in all rows"),
+          fmt::format("{}: the column '{}' has the same label in all rows: at least two are needed to tell apart",
+                      first.string(), settings_.label),
           first);
     sorted_labels_ = labels_.sort();
     sorted_keys_ = keys_.sort();

@@ -145,7 +145,7 @@ void make(const std::string& kind, const std::string& name) {
       "{0}/ holds {1}; build, check and run it:\n"
       "  cd {0}\n"
       "  cmake -B build && cmake --build build && ctest --test-dir build\n"
-      "  fedmpi run job.toml\n",
+      "  mpirun -np 3 fedmpi run job.toml\n",
       name, fmt::join(names, ", "));
 }
 

@@ -91,6 +91,8 @@ void try_strategy(const Plugin& plugin, const Options& options, const Experiment
     MadeUpFederation(training, federation.clients, 1, with_single_elements(experiment.model->layout()), [&] {
       return make<Strategy>(plugin, options);
     }).run_round(cohort);
+  } catch (const Error& error) {  // it knows what it cannot do
+    throw ConfigError(fmt::format("{}: {}", experiment.job.source, one_line(error)), experiment.job.source, "strategy");
   } catch (const std::exception& error) {
     failed(one_line(error));
   } catch (...) {

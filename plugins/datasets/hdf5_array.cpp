@@ -46,6 +46,7 @@ class Hdf5Array final : public fedmpi::Dataset {
   std::span<const std::int64_t> labels(Split split) const override { return part(split).labels; }
   std::int64_t num_labels() const override { return num_labels_; }
   std::span<const std::int64_t> lengths(Split split) const override { return part(split).lengths; }
+  std::span<const std::int64_t> keys(Split split) const override { return part(split).keys; }
   std::string digest() const override { return digest_; }
 
   fedmpi::Batch batch(Split split, std::span<const std::int64_t> examples) const override {
@@ -70,7 +71,7 @@ class Hdf5Array final : public fedmpi::Dataset {
   struct Part {
     std::vector<ArrayShard> shards;
     std::vector<const void*> rows;  // into the shards
-    std::vector<std::int64_t> labels, lengths;
+    std::vector<std::int64_t> labels, lengths, keys;
     std::vector<float> targets;
     std::string digest;
   };
@@ -98,6 +99,10 @@ class Hdf5Array final : public fedmpi::Dataset {
         part.labels.resize(part.targets.size());
       } else {
         add_labels(shard, part.labels, path);
+      }
+      if (shard.keys.defined()) {
+        const auto* key = shard.keys.const_data_ptr<std::int64_t>();
+        part.keys.insert(part.keys.end(), key, key + shard.keys.numel());
       }
       digests += fedmpi::digest(shard);
     }

@@ -16,8 +16,7 @@ class FedAdagrad final : public fedmpi::FedOpt {
   }
 };
 
-constexpr std::array options{fedmpi::positive_option("eta", "0.1", "the server's learning rate"),
-                             fedmpi::positive_option("tau", "1e-3", "adaptivity: smaller is more adaptive"),
+constexpr std::array options{fedmpi::positive_option("eta", "0.1", "the server's learning rate"), fedmpi::tau_option,
                              fedmpi::compat_option};
 
 }  // namespace

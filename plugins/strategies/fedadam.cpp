@@ -33,9 +33,9 @@ class FedAdam final : public fedmpi::FedOpt {
 
 constexpr std::array options{
     fedmpi::positive_option("eta", "0.1", "the server's learning rate"),
-    fedmpi::fraction_option("beta_1", "0.9", "of the mean, less than 1"),
-    fedmpi::fraction_option("beta_2", "0.99", "of the mean of squares, less than 1"),
-    fedmpi::positive_option("tau", "1e-3", "adaptivity: smaller is more adaptive"),
+    fedmpi::fraction_option("beta_1", "0.9", "of the mean, below 1"),
+    fedmpi::fraction_option("beta_2", "0.99", "of the mean of squares, below 1"),
+    fedmpi::tau_option,
     fedmpi::OptionSpec{"bias_correction", fedmpi::OptionType::boolean, "false", "as Adam's own, by the round"},
     fedmpi::compat_option,
 };

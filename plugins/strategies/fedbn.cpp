@@ -15,8 +15,7 @@ class FedBn final : public fedmpi::Strategy {
   void prepare(const fedmpi::TrainingSettings&, const fedmpi::Layout& layout, int) override {
     if (layout.trainable_size() == layout.shared_size())
       throw fedmpi::UserError(
-          "the strategy 'fedbn' keeps normalisation layers with each client, but the model has no normalisation "
-          "layers");
+          "the strategy 'fedbn' keeps normalisation layers with each client, but the model trains none");
   }
   fedmpi::TensorRole role(const fedmpi::TensorSpec& tensor) const override {
     return tensor.kind == fedmpi::TensorKind::normalization ? fedmpi::TensorRole::local : tensor.role;

@@ -49,7 +49,7 @@ inline void need_clients(const char* strategy, std::int64_t n, std::int64_t num_
   if (n < least)
     throw Error("the strategy '" + std::string(strategy) +
                 "' with num_malicious_clients = " + std::to_string(num_malicious) + " needs " + std::to_string(least) +
-                " clients in a round, but there are " + std::to_string(n));
+                " clients in a round, but there are " + std::to_string(n) + ": raise federation.min_fit_clients");
 }
 
 }  // namespace fedmpi

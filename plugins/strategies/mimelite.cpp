@@ -3,6 +3,7 @@
 #include "fedmpi/plugin.hpp"
 #include "fedmpi/strategy.hpp"
 #include "options.hpp"
+#include "training_checks.hpp"
 
 #include <array>
 
@@ -19,10 +20,7 @@ class MimeLite final : public fedmpi::Strategy {
   explicit MimeLite(const fedmpi::Options& options) : beta_{options.get<double>("beta")} {}
 
   void prepare(const fedmpi::TrainingSettings& training, const fedmpi::Layout&, int) override {
-    if (training.optimizer != fedmpi::OptimizerKind::sgd || training.momentum != 0.0)
-      throw fedmpi::UserError(
-          "the strategy 'mimelite' brings the server's momentum: set training.optimizer = \"sgd\" and "
-          "training.momentum = 0");
+    fedmpi::need_plain_sgd(training, "mimelite", "brings the server's momentum");
   }
   fedmpi::Exchange exchange() const override {
     return {.num_server_vectors = 1, .num_extra_updates = 1, .global_gradient = true};

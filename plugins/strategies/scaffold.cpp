@@ -1,8 +1,8 @@
-#include "fedmpi/error.hpp"
 #include "fedmpi/job.hpp"
 #include "fedmpi/plugin.hpp"
 #include "fedmpi/strategy.hpp"
 #include "options.hpp"
+#include "training_checks.hpp"
 
 #include <array>
 
@@ -18,11 +18,9 @@ class Scaffold final : public fedmpi::Strategy {
  public:
   explicit Scaffold(const fedmpi::Options& options) : learning_rate_{options.get<double>("server_learning_rate")} {}
 
-  void prepare(const fedmpi::TrainingSettings& training, const fedmpi::Layout&, int) override {
-    if (training.optimizer != fedmpi::OptimizerKind::sgd || training.momentum != 0.0)
-      throw fedmpi::UserError(
-          "the strategy 'scaffold' corrects plain gradient steps: set training.optimizer = \"sgd\" and "
-          "training.momentum = 0");
+  void prepare(const fedmpi::TrainingSettings& training, const fedmpi::Layout& layout, int) override {
+    fedmpi::need_plain_sgd(training, "scaffold", "corrects plain gradient steps");
+    fedmpi::need_one_learning_rate(layout, "scaffold");
   }
   fedmpi::Exchange exchange() const override {
     return {.num_server_vectors = 1, .num_client_vectors = 1, .num_extra_updates = 1};

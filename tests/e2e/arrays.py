@@ -4,6 +4,7 @@ The metrics are compared with what NumPy computes from the checkpoint's paramete
 those of other numbers of ranks and files. Then mistakes: each must be one sentence and exit status 2.
 """
 import argparse
+import json
 import pathlib
 import shutil
 import sys
@@ -163,6 +164,25 @@ def check_regression(program):
     print(f"regression: mean absolute error {last:.4f}, as NumPy computes it, the same on 3 ranks")
 
 
+def check_keys(program):
+    """A client for each key: whose examples are together is seen in partition.json."""
+    random = np.random.default_rng(4)
+    shutil.copytree(program.directory / "classes", program.directory / "keyed")
+    sizes = {}
+    for split in ("train", "test"):
+        with h5py.File(program.directory / "keyed" / f"{split}.h5", "a") as file:
+            keys = random.choice([3, 8, 11, 70], len(file["labels"]), p=[0.1, 0.2, 0.3, 0.4])
+            file["keys"] = keys
+            sizes[split] = [int(np.sum(keys == key)) for key in (3, 8, 11, 70)]
+    write_job(program, JOB.replace('"classes"', '"keyed"\npartition = "natural_id"'))
+    program.run("keyed_run", "run.rounds=1")
+    with open(program.directory / "keyed_run" / "partition.json", encoding="utf-8") as file:
+        clients = json.load(file)["clients"]
+    assert [client["train_examples"] for client in clients] == sizes["train"], (clients, sizes)
+    program.check_plugin("hdf5_array", "path=keyed")
+    print(f"a client for each key: {sizes['train']} examples")
+
+
 def change(directory, name, value):
     with h5py.File(directory / "train.h5", "a") as file:
         del file[name]
@@ -211,6 +231,7 @@ def main():
         program.check_plugin("hdf5_array", *settings)
     check_classification(program)
     check_regression(program)
+    check_keys(program)
     check_mistakes(program)
 
 

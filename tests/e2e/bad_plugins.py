@@ -66,7 +66,7 @@ CASES = [
     ("throws_in_aggregate", nothing, ["files"], strategy("idle", "throw_in_round=1"),
      ["the strategy plugin 'idle' (", "made-up updates of 4 clients: aggregate did not like it"]),
     ("too_few_clients", nothing, [], strategy("bulyan", "num_malicious_clients=1"),
-     ["the strategy plugin 'bulyan' (", "made-up updates of 4 clients: ", "7"]),
+     ["job.toml: the strategy 'bulyan' with num_malicious_clients = 1 needs 7 clients in a round, but there are 4"]),
     ("misspelt_option", nothing, ["files"], strategy("idle", "rat=1"),
      ["[strategy] has no key 'rat'; did you mean 'rate'?"]),
     ("option_out_of_range", nothing, ["files"], strategy("idle", "rate=2"), ["'rate' in [strategy] must be between 0 and 1"]),

@@ -217,7 +217,7 @@ TEST_F(PrepareTableTest, AMistakeLeavesNothing) {
   write_bytes(directory_ / "train.csv", header + std::string(257, 'x') + ",good\n");
   EXPECT_TRUE(contains(error(), "train.csv:2: has more than 256 bytes in the column 'label'"));
   write_bytes(directory_ / "train.csv", header);
-  EXPECT_TRUE(contains(error(), "train.csv: the column 'label' has no rows"));
+  EXPECT_TRUE(contains(error(), "train.csv: has no rows of examples"));
   write_bytes(directory_ / "train.csv", header + "spam,good\nspam,bad\n");
   EXPECT_TRUE(contains(error(), "train.csv: the column 'label' has the same label in all rows"));
   write_bytes(directory_ / "train.csv", header + "spam,good\nham,bad\n");

@@ -194,6 +194,8 @@ const std::vector<Case> cases{
     {"qfedavg", {{"q", 0.0}}, {1.0F}, {{{{0.8F}, 1, 0.5}, {{0.4F}, 7, 2.0}}}, {0.6}},
     // L = 10, F = 0.5 and 2: gradients 2 and 6; 1 - (0.5 * 2 + 2 * 6) / (4 + 10 * 0.5 + 36 + 10 * 2)
     {"qfedavg", {{"q", 1.0}}, {1.0F}, {{{{0.8F}, 1, 0.5}, {{0.4F}, 7, 2.0}}}, {1.0 - 13.0 / 65.0}},
+    // Weights of 3e-17 and 3e-14.
+    {"qfedavg", {{"q", 5.0}}, {0}, {{{{-0.2F}, 1, 0.0005}, {{-0.6F}, 7, 0.002}}}, {0.999933347970457 - 1.0}, 1e-10},
     {"fedmedian", {}, {0}, {of({0.2F, 1.0F, 0.5F})}, {0.5}},
     {"fedmedian",
      {},
@@ -317,6 +319,25 @@ TEST(Strategies, TooFewClientsIsOneSentence) {
       EXPECT_NE(std::string(error.what()).find(sentence), std::string::npos) << error.what();
     }
   }
+}
+
+TEST(Strategies, OneLearningRateForAllIsAsked) {
+  const Layout layout{{{.name = "body", .shape = {2}}, {.name = "head", .shape = {1}, .learning_rate = 0.5}}};
+  TrainingSettings training;
+  training.optimizer = OptimizerKind::sgd;
+  training.learning_rate = 0.1;
+  for (const char* name : {"scaffold", "qfedavg"}) {
+    const auto strategy = make_strategy(name, {});
+    EXPECT_THROW(strategy->prepare(training, layout, 5), UserError) << name;
+    EXPECT_NO_THROW(strategy->prepare(training, Layout{{{.name = "body", .shape = {2}}}}, 5)) << name;
+  }
+}
+
+TEST(Strategies, OptionsOutsideTheirFormulasAreRefused) {
+  EXPECT_THROW(make_strategy("fedadam", {{"beta_1", 1.0}}), UserError);
+  EXPECT_THROW(make_strategy("fedyogi", {{"beta_2", 1.0}}), UserError);
+  EXPECT_THROW(make_strategy("fedavgm", {{"server_momentum", 1.0}}), UserError);
+  EXPECT_THROW(make_strategy("fedadam", {{"tau", 0.0}}), UserError);
 }
 
 }  // namespace
