@@ -25,6 +25,20 @@ std::int64_t divided(std::int64_t size, std::int64_t by) {
   return (size + by - 1) / by;
 }
 
+// rows * rows^T on and above the diagonal; what stands below it is of no use.
+at::Tensor upper_products(const at::Tensor& rows) {
+  constexpr std::int64_t band = 16;
+  const std::int64_t n = rows.size(0);
+  at::Tensor products = at::zeros({n, n}, at::kDouble);
+  for (std::int64_t first = 0; first < n; first += band) {
+    const std::int64_t count = std::min(band, n - first);
+    products.narrow(0, first, count)
+        .narrow(1, first, n - first)
+        .copy_(at::mm(rows.narrow(0, first, count), rows.narrow(0, first, n - first).t()));
+  }
+  return products;
+}
+
 // Calls work(0) .. work(count - 1) on as many threads as this rank has, each on its own thread alone. Throws what the
 // lowest of them threw.
 void for_each_block(std::int64_t count, const std::function<void(std::int64_t)>& work) {
@@ -84,12 +98,12 @@ at::Tensor Slices::products(const at::Tensor& received, const at::Tensor& server
     const std::int64_t begin = index * block_length, width = std::min(block_length, length - begin);
     const at::Tensor rows =
         at::cat({block(received, begin, width), server_vectors.narrow(1, begin, width)}).to(at::kDouble);
-    parts[static_cast<std::size_t>(index)] = at::mm(rows, rows.t());
+    parts[static_cast<std::size_t>(index)] = upper_products(rows);
   });
   const std::int64_t n = num_updates() + server_vectors.size(0);
   at::Tensor sum = at::zeros({n, n}, at::kDouble);
   for (const at::Tensor& part : parts) sum.add_(part);
-  return sum;
+  return sum.triu().add_(sum.triu(1).t());
 }
 
 void Slices::aggregate(const Strategy& strategy, const FitRound& round, const at::Tensor& received, at::Tensor global,

@@ -21,7 +21,8 @@ import numpy as np
 ROOT = pathlib.Path(__file__).parents[3]
 CLIENTS, EXAMPLES, ROUNDS, TEST_EXAMPLES = 7, 1000, 3, 5000
 WAYS = {"all": {"training.learning_rate": 2e-4},
-        "lora": {"training.learning_rate": 2e-3, "model.lora_rank": 8, "model.lora_alpha": 16},
+        "lora": {"training.learning_rate": 2e-3, "model.lora_rank": 8, "model.lora_alpha": 16,
+                 "model.lora_targets": '["query", "key", "value", "dense"]'},
         "last 3 layers": {"training.learning_rate": 2e-4, "model.train_layers": 3},
         "head": {"training.learning_rate": 2e-3, "model.train_layers": 0}}
 
