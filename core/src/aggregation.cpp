@@ -5,6 +5,7 @@
 #include "fedmpi/rows.hpp"
 #include "slices.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <set>
 #include <string>
@@ -119,9 +120,20 @@ at::Tensor aggregate_slices(Communicator& communicator, Strategy& strategy, cons
   Updates updates = all_updates(communicator, own);
   if (strategy.exchange().products) {
     const at::Tensor products = all_products(communicator, updates, spool, server_vectors);
+    std::vector<std::int64_t> chosen;
     agree(communicator, [&] {
       const OneThread one_thread;
-      updates = choose(updates, communicator.rank(), strategy.compare(products, round), round);
+      chosen = strategy.compare(products, round);
+    });
+    // Ranks that send what others do not wait for would hang.
+    const auto choices = communicator.all_gather(
+        std::string(reinterpret_cast<const char*>(chosen.data()), chosen.size() * sizeof(std::int64_t)));
+    agree(communicator, [&] {
+      if (std::ranges::any_of(choices, [&](const std::string& other) { return other != choices.front(); }))
+        throw Error(
+            "the strategy chose other updates on one rank than on another: compare may depend on its arguments "
+            "alone");
+      updates = choose(updates, communicator.rank(), chosen, round);
     });
   }
   const Slices slices(updates.clients, global.numel());
