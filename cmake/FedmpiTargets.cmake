@@ -21,10 +21,14 @@ if(FEDMPI_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
-# Warnings for our own targets.
+# Warnings for our own targets. What GCC 12 says of std::string's own bytes after inlining is wrong (its bugs 105329 and
+# 105651) and depends on the machine's inlining: shown, never an error.
 function(fedmpi_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast
     -Woverloaded-virtual -Wimplicit-fallthrough -Wno-missing-field-initializers $<$<BOOL:${FEDMPI_WERROR}>:-Werror>)
+  if(FEDMPI_WERROR AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE -Wno-error=array-bounds -Wno-error=restrict -Wno-error=stringop-overflow)
+  endif()
 endfunction()
 
 # The program finds its plugins in ../lib/fedmpi/plugins and its templates in ../share/fedmpi/templates, so these

@@ -108,7 +108,7 @@ void DelimitedReader::find_by_number(const std::vector<std::string>& columns) {
   for (const std::string& column : columns) {
     std::size_t number = 0;
     const auto [end, error] = std::from_chars(column.data(), column.data() + column.size(), number);
-    if (error != std::errc{} || end != column.data() + column.size() || number < 1 || number > width_)
+    if (error != std::errc{} || end != column.data() + column.size() || column.starts_with('0') || number > width_)
       fail(fmt::format("has no column '{}': without a header columns are numbers, here from 1 to {}", column, width_));
     chosen_.push_back(number - 1);
   }

@@ -53,43 +53,63 @@ Updates choose(const Updates& all, int rank, std::span<const std::int64_t> chose
   return some;
 }
 
-// This rank's share of a turn of these updates, float32 [number of updates, length], rank by rank. `rows`: where this
-// rank's are in its spool.
-at::Tensor exchange(Communicator& communicator, const Slices& slices, const UpdateSpool& spool,
-                    std::span<const std::int64_t> rows, std::int64_t turn) {
-  std::vector<int> send_counts, receive_counts;
-  std::int64_t total = 0;
-  const std::int64_t own_length = slices.share(turn, communicator.rank()).length;
-  for (int rank = 0; rank < communicator.size(); ++rank) {
-    const std::int64_t count = std::ssize(rows) * slices.share(turn, rank).length;
-    send_counts.push_back(static_cast<int>(count));
-    receive_counts.push_back(static_cast<int>(slices.num_updates(rank) * own_length));
-    total += count;
-  }
-  const at::Tensor send = at::empty({total}, at::kFloat);
-  float* to = send.data_ptr<float>();
-  for (int rank = 0; rank < communicator.size(); ++rank) {
-    const Slices::Share share = slices.share(turn, rank);
-    for (const std::int64_t row : rows) {
-      spool.read(row, share.begin, share.length, to);
-      to += share.length;
+// Brings every rank, turn by turn, its share of some updates.
+class SliceExchange {
+ public:
+  // `rows`: where this rank's are in its spool.
+  SliceExchange(Communicator& communicator, const Slices& slices, const UpdateSpool& spool,
+                std::span<const std::int64_t> rows)
+      : communicator_{communicator}, slices_{slices}, spool_{spool}, rows_{rows} {}
+
+  // float32 [number of updates, length], rank by rank; until the next turn.
+  at::Tensor turn(std::int64_t turn) {
+    std::vector<int> send_counts, receive_counts;
+    std::int64_t total = 0;
+    const std::int64_t own_length = slices_.share(turn, communicator_.rank()).length;
+    for (int rank = 0; rank < communicator_.size(); ++rank) {
+      const std::int64_t count = std::ssize(rows_) * slices_.share(turn, rank).length;
+      send_counts.push_back(static_cast<int>(count));
+      receive_counts.push_back(static_cast<int>(slices_.num_updates(rank) * own_length));
+      total += count;
     }
+    const at::Tensor send = first_of(send_, total);
+    float* to = send.data_ptr<float>();
+    for (int rank = 0; rank < communicator_.size(); ++rank) {
+      const Slices::Share share = slices_.share(turn, rank);
+      for (const std::int64_t row : rows_) {
+        spool_.read(row, share.begin, share.length, to);
+        to += share.length;
+      }
+    }
+    const at::Tensor received = first_of(received_, slices_.num_updates() * own_length);
+    communicator_.exchange(send, send_counts, received, receive_counts);
+    return received.view({slices_.num_updates(), own_length});
   }
-  at::Tensor received = at::empty({slices.num_updates(), own_length}, at::kFloat);
-  communicator.exchange(send, send_counts, received, receive_counts);
-  return received;
-}
+
+ private:
+  // New buffers every turn would cost as much in page faults as the copying itself. No turn is larger than the first.
+  static at::Tensor first_of(at::Tensor& buffer, std::int64_t size) {
+    if (!buffer.defined()) buffer = at::empty({size}, at::kFloat);
+    return buffer.narrow(0, 0, size);
+  }
+
+  Communicator& communicator_;
+  const Slices& slices_;
+  const UpdateSpool& spool_;
+  std::span<const std::int64_t> rows_;
+  at::Tensor send_, received_;
+};
 
 // The inner products of all updates and server vectors, on every rank.
 at::Tensor all_products(Communicator& communicator, const Updates& updates, const UpdateSpool& spool,
                         const at::Tensor& server_vectors) {
   const Slices slices(updates.clients, server_vectors.size(1));
   const std::int64_t n = slices.num_updates() + server_vectors.size(0);
+  SliceExchange exchange(communicator, slices, spool, updates.rows);
   at::Tensor sum = at::zeros({n, n}, at::kDouble);
   for (std::int64_t turn = 0; turn < slices.num_turns(); ++turn) {
     const Slices::Share share = slices.share(turn, communicator.rank());
-    const at::Tensor received = exchange(communicator, slices, spool, updates.rows, turn);
-    const at::Tensor own = slices.products(received, server_vectors.narrow(1, share.begin, share.length));
+    const at::Tensor own = slices.products(exchange.turn(turn), server_vectors.narrow(1, share.begin, share.length));
     // In the order of the slices, which is that of the ranks.
     for (std::string& part : communicator.all_gather(
              std::string(static_cast<const char*>(own.const_data_ptr()), static_cast<std::size_t>(own.nbytes()))))
@@ -138,9 +158,10 @@ at::Tensor aggregate_slices(Communicator& communicator, Strategy& strategy, cons
   }
   const Slices slices(updates.clients, global.numel());
   at::Tensor next = at::empty({communicator.is_server() ? 1 + server_vectors.size(0) : 0, global.numel()}, at::kFloat);
+  SliceExchange exchange(communicator, slices, spool, updates.rows);
   std::exception_ptr failure;
   for (std::int64_t turn = 0; turn < slices.num_turns(); ++turn) {
-    const at::Tensor received = exchange(communicator, slices, spool, updates.rows, turn);
+    const at::Tensor received = exchange.turn(turn);
     const Slices::Share share = slices.share(turn, communicator.rank());
     const at::Tensor result = at::cat({global.narrow(0, share.begin, share.length).unsqueeze(0),
                                        server_vectors.narrow(1, share.begin, share.length)});

@@ -151,10 +151,20 @@ void Communicator::exchange(const at::Tensor& send, std::span<const int> send_co
     return begin;
   };
   const std::vector<int> send_begins = begins(send_counts), receive_begins = begins(receive_counts);
-  receive.fill_(std::numeric_limits<float>::quiet_NaN());
+  // As in all_gather: what a dead rank did not send must not pass for data. Marks far closer than the pieces in which
+  // MPI moves a message tell that, at a fraction of the cost of filling all of it.
+  std::vector<at::Tensor> marks;
+  for (std::size_t rank = 0; rank < receive_counts.size(); ++rank) {
+    if (receive_counts[rank] == 0) continue;
+    const at::Tensor message = receive.view(-1).narrow(0, receive_begins[rank], receive_counts[rank]);
+    marks.push_back(message.slice(0, 0, std::nullopt, 256));
+    marks.push_back(message.narrow(0, receive_counts[rank] - 1, 1));
+  }
+  for (const at::Tensor& mark : marks) mark.fill_(std::numeric_limits<float>::quiet_NaN());
   FEDMPI_MPI(MPI_Alltoallv, send.const_data_ptr(), send_counts.data(), send_begins.data(), MPI_FLOAT,
              receive.data_ptr(), receive_counts.data(), receive_begins.data(), MPI_FLOAT, handle_->comm);
-  if (receive.isnan().any().item<bool>()) throw RankLost{};  // as in all_gather
+  for (const at::Tensor& mark : marks)
+    if (mark.isnan().any().item<bool>()) throw RankLost{};
   bytes_sent_ += static_cast<std::int64_t>(send.nbytes()) -
                  send_counts[static_cast<std::size_t>(rank_)] * static_cast<std::int64_t>(sizeof(float));
 }

@@ -48,7 +48,7 @@ ElementType element_type(hid_t type, const std::filesystem::path& path, const st
   }
   throw file_error(path, what +
                              " has an element type other than uint8, uint16, int32, int64, float32 and float64 (little "
-                             "endian)");
+                             "endian): write it with NumPy's astype(), for instance astype(\"int64\")");
 }
 
 std::uint64_t file_bytes(const std::filesystem::path& path) {

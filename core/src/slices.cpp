@@ -6,14 +6,17 @@
 #include <numeric>
 
 #include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 
 namespace fedmpi {
 
 namespace {
 
-// In elements. A slice of all updates is what a rank holds at a time, a block of them stays in a core's cache.
-constexpr std::int64_t max_slice_elements = 1 << 22, max_slice_length = 1 << 16, block_length = 1 << 12;
+// In elements. A slice of all updates is what a rank holds at a time; a block of them, and in double precision a
+// narrower one, stays in a core's cache.
+constexpr std::int64_t max_slice_elements = 1 << 22, max_slice_length = 1 << 16, block_length = 1 << 12,
+                       products_length = 1 << 10;
 
 // Whole blocks, and a slice of many updates is shorter.
 std::int64_t slice_length_for(std::int64_t num_updates) {
@@ -80,27 +83,25 @@ Slices::Share Slices::share(std::int64_t turn, int rank) const {
   return {.begin = begin, .length = std::min(slice_length_, size_ - begin)};
 }
 
-at::Tensor Slices::block(const at::Tensor& received, std::int64_t begin, std::int64_t length) const {
-  at::Tensor rows = at::empty({num_updates(), length}, at::kFloat);
+void Slices::copy_block(const at::Tensor& received, std::int64_t begin, at::Tensor rows) const {
   const float* from = received.const_data_ptr<float>() + begin;
-  float* to = rows.data_ptr<float>();
-  for (const std::int64_t row : order_) {
-    std::copy_n(from + row * received.size(1), length, to);
-    to += length;
-  }
-  return rows;
+  AT_DISPATCH_FLOATING_TYPES(rows.scalar_type(), "copy_block", [&] {
+    auto* to = rows.data_ptr<scalar_t>();
+    for (const std::int64_t row : order_) to = std::copy_n(from + row * received.size(1), rows.size(1), to);
+  });
 }
 
 at::Tensor Slices::products(const at::Tensor& received, const at::Tensor& server_vectors) const {
-  const std::int64_t length = received.size(1), num_blocks = divided(length, block_length);
+  const std::int64_t length = received.size(1), num_blocks = divided(length, products_length);
+  const std::int64_t n = num_updates() + server_vectors.size(0);
   std::vector<at::Tensor> parts(static_cast<std::size_t>(num_blocks));
   for_each_block(num_blocks, [&](std::int64_t index) {
-    const std::int64_t begin = index * block_length, width = std::min(block_length, length - begin);
-    const at::Tensor rows =
-        at::cat({block(received, begin, width), server_vectors.narrow(1, begin, width)}).to(at::kDouble);
+    const std::int64_t begin = index * products_length, width = std::min(products_length, length - begin);
+    at::Tensor rows = at::empty({n, width}, at::kDouble);
+    copy_block(received, begin, rows.narrow(0, 0, num_updates()));
+    rows.narrow(0, num_updates(), server_vectors.size(0)).copy_(server_vectors.narrow(1, begin, width));
     parts[static_cast<std::size_t>(index)] = upper_products(rows);
   });
-  const std::int64_t n = num_updates() + server_vectors.size(0);
   at::Tensor sum = at::zeros({n, n}, at::kDouble);
   for (const at::Tensor& part : parts) sum.add_(part);
   return sum.triu().add_(sum.triu(1).t());
@@ -111,8 +112,9 @@ void Slices::aggregate(const Strategy& strategy, const FitRound& round, const at
   const std::int64_t length = received.size(1);
   for_each_block(divided(length, block_length), [&](std::int64_t index) {
     const std::int64_t begin = index * block_length, width = std::min(block_length, length - begin);
-    strategy.aggregate_slice(global.narrow(0, begin, width), server_vectors.narrow(1, begin, width),
-                             block(received, begin, width), round);
+    at::Tensor rows = at::empty({num_updates(), width}, at::kFloat);
+    copy_block(received, begin, rows);
+    strategy.aggregate_slice(global.narrow(0, begin, width), server_vectors.narrow(1, begin, width), rows, round);
   });
 }
 

@@ -38,7 +38,8 @@ class FEDMPI_API Slices {
                  at::Tensor server_vectors) const;
 
  private:
-  at::Tensor block(const at::Tensor& received, std::int64_t begin, std::int64_t length) const;
+  // The coordinates from `begin` on into `rows`, float32 or float64 [num_updates, their number], ascending by client.
+  void copy_block(const at::Tensor& received, std::int64_t begin, at::Tensor rows) const;
 
   std::int64_t size_;
   std::int64_t slice_length_ = 0;          // by the number of updates alone

@@ -13,7 +13,8 @@ namespace {
 // FedNova (Wang et al. 2020, "Tackling the Objective Inconsistency Problem in Heterogeneous Federated Optimization",
 // equation 8): an update is divided by the norm a_k of its steps' weights, and the mean of those is multiplied by the
 // mean of a_k, both weighted by examples. a_k is the number of steps of plain SGD; with momentum rho (section 4.1) it
-// is (tau - rho (1 - rho^tau) / (1 - rho)) / (1 - rho).
+// is (tau - rho (1 - rho^tau) / (1 - rho)) / (1 - rho). A learning rate's schedule, the same for all clients over a
+// round, cancels between the two.
 class FedNova final : public fedmpi::Strategy {
  public:
   explicit FedNova(const fedmpi::Options&) {}

@@ -94,6 +94,7 @@ TEST_F(RecordReaderTest, ErrorsOfTablesNameTheLine) {
   EXPECT_BEGINS(error("1,2\n", {TableFormat::csv, false}, {"3"}), ":1: has no column '3': without a header");
   EXPECT_BEGINS(error("1,2\n", {TableFormat::csv, false}, {"text"}), ":1: has no column 'text': without a header");
   EXPECT_BEGINS(error("1,2\n", {TableFormat::csv, false}, {"0"}), ":1: has no column '0': without a header");
+  EXPECT_BEGINS(error("1,2\n", {TableFormat::csv, false}, {"01"}), ":1: has no column '01': without a header");
   EXPECT_BEGINS(error(std::string("\xFF\xFE"
                                   "a\0,\0",
                                   6),

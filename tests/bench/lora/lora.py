@@ -39,6 +39,7 @@ def arguments():
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="of each client")
     parser.add_argument("--test-examples", type=int, default=TEST_EXAMPLES)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="further keys of every job")
     parser.add_argument("--only", nargs="+", default=list(WAYS), choices=list(WAYS))
     return parser.parse_args()
 
@@ -59,8 +60,8 @@ def run(args, way, seed):
                     "evaluation.every": ROUNDS, "training.batch_size": 32, **WAYS[way]}
         command = [args.mpirun, "-np", str(args.ranks), "--map-by", ":OVERSUBSCRIBE", "--bind-to", "none", args.fedmpi, "run",
                    "jobs/imdb.toml", "--output", str(output)]
-        for key, value in settings.items():
-            command += ["--set", f"{key}={value}"]
+        for setting in [f"{key}={value}" for key, value in settings.items()] + args.set:
+            command += ["--set", setting]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
         rounds = lines[1:]
@@ -73,7 +74,8 @@ def run(args, way, seed):
 
 def main():
     args = arguments()
-    size = {"max_tokens": args.max_tokens, "examples": args.examples, "test_examples": args.test_examples, "ranks": args.ranks}
+    size = {"max_tokens": args.max_tokens, "examples": args.examples, "test_examples": args.test_examples, "ranks": args.ranks,
+            "set": args.set}
     lines = args.results.read_text(encoding="utf-8").splitlines() if args.results.exists() else []
     done = [line for line in map(json.loads, lines) if all(line[key] == value for key, value in size.items())]
     for seed in args.seeds:
