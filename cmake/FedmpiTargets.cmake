@@ -55,6 +55,19 @@ function(fedmpi_install)
     get_filename_component(name "${kind}" NAME)
     install(FILES ${files} DESTINATION share/fedmpi/templates/${name})
   endforeach()
+  # The program writes its own manual.
+  install(CODE [[
+    foreach(form "page;share/man/man1;fedmpi.1" "completion;share/bash-completion/completions;fedmpi")
+      list(GET form 0 verb)
+      list(GET form 1 directory)
+      list(GET form 2 name)
+      set(directory "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/${directory}")
+      file(MAKE_DIRECTORY "${directory}")
+      message(STATUS "Installing: ${directory}/${name}")
+      execute_process(COMMAND "$<TARGET_FILE:fedmpi_program>" manual ${verb} OUTPUT_FILE "${directory}/${name}"
+        COMMAND_ERROR_IS_FATAL ANY)
+    endforeach()]])
+
   file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/share/fedmpi")
   file(CREATE_LINK "${PROJECT_SOURCE_DIR}/plugins/example" "${CMAKE_BINARY_DIR}/share/fedmpi/templates" SYMBOLIC)
 endfunction()

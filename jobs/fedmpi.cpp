@@ -2,6 +2,7 @@
 #include "fedmpi/error.hpp"
 #include "fedmpi/options.hpp"
 #include "launch.hpp"
+#include "manual_command.hpp"
 #include "new_command.hpp"
 #include "plugins_command.hpp"
 #include "prepare_command.hpp"
@@ -75,6 +76,7 @@ int main(int argc, char** argv) {
     add_prepare_command(program);
     add_plugins_command(program);
     add_new_command(program);
+    add_manual_command(program);
     check_verbs(program, std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
     program.require_subcommand(1);
     program.parse(argc, argv);

@@ -2,6 +2,7 @@
 
 #include "fedmpi/communicator.hpp"
 #include "fedmpi/log.hpp"
+#include "fedmpi/sweep.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -23,28 +24,42 @@ void complain(const std::string& message) {
 
 namespace {
 
-int run(Communicator& communicator, const RunRequest& request) {
-  set_log_rank(communicator.rank(), communicator.size());
+// Calls work(session, communicator), which returns the exit status, on every rank.
+template <class Work>
+int launch_with(int& argc, char**& argv, Work work) {
+  MpiSession session(argc, argv);
   try {
-    return run_federation(communicator, request) == RunEnd::done ? 0 : stopped_status;
-  } catch (const AgreedError& error) {
-    if (communicator.is_server()) complain(error.what());
-    close_log(error.what());
-    return error.is_user_error ? 2 : 1;
+    Communicator communicator(session);
+    set_log_rank(communicator.rank(), communicator.size());
+    try {
+      return work(session, communicator);
+    } catch (const AgreedError& error) {
+      if (communicator.is_server()) complain(error.what());
+      close_log(error.what());
+      return error.is_user_error ? 2 : 1;
+    }
+  } catch (const RankLost&) {
+    complain("a rank was lost before the run began");
+    MpiSession::abort(1);
   }
 }
 
 }  // namespace
 
 int launch(const RunRequest& request, int& argc, char**& argv) {
-  MpiSession session(argc, argv);
-  try {
-    Communicator communicator(session);
-    return run(communicator, request);
-  } catch (const RankLost&) {
-    complain("a rank was lost before the run began");
-    MpiSession::abort(1);
-  }
+  return launch_with(argc, argv, [&](MpiSession&, Communicator& communicator) {
+    return run_federation(communicator, request) == RunEnd::done ? 0 : stopped_status;
+  });
+}
+
+int launch_sweep(const RunRequest& request, const std::vector<std::string>& sweeps, int ranks_per_run, int& argc,
+                 char**& argv) {
+  const std::vector<SweepRun> runs = sweep_runs(sweeps);
+  return launch_with(argc, argv, [&](MpiSession& session, Communicator& communicator) {
+    const SweepEnd end = run_sweep(session, communicator, request, runs, ranks_per_run);
+    if (end.has_failed) return 1;
+    return end.is_stopped ? stopped_status : 0;
+  });
 }
 
 }  // namespace fedmpi

@@ -3,6 +3,7 @@
 #include "fedmpi/federation.hpp"
 
 #include <string>
+#include <vector>
 
 namespace fedmpi {
 
@@ -18,5 +19,8 @@ void complain(const std::string& message);
 // Initialises MPI, runs the request on this rank and ends MPI in order. Returns the exit status. An error that all
 // ranks agreed on is complained about once, and before any rank ends: a launcher kills the others when one fails.
 int launch(const RunRequest& request, int& argc, char**& argv);
+// The same for a request that is repeated with other values of some keys, see sweep_runs and run_sweep.
+int launch_sweep(const RunRequest& request, const std::vector<std::string>& sweeps, int ranks_per_run, int& argc,
+                 char**& argv);
 
 }  // namespace fedmpi

@@ -3,8 +3,8 @@
 #include "check_command.hpp"
 #include "fedmpi/job.hpp"
 #include "fedmpi/plugin.hpp"
+#include "option_tables.hpp"
 
-#include <cmath>
 #include <span>
 #include <system_error>
 
@@ -25,48 +25,6 @@ struct PluginsArguments {
   bool json = false;
   bool trust = false;
 };
-
-const char* short_type(OptionType type) {
-  switch (type) {
-    case OptionType::boolean:
-      return "boolean";
-    case OptionType::integer:
-      return "integer";
-    case OptionType::number:
-      return "number";
-    case OptionType::string:
-      return "string";
-    case OptionType::integers:
-      return "integers";
-    case OptionType::numbers:
-      return "numbers";
-    case OptionType::strings:
-      return "strings";
-  }
-  return "unknown";
-}
-
-std::string default_text(const OptionSpec& spec) {
-  if (spec.default_value == nullptr) return "required";
-  if (spec.type == OptionType::string) return fmt::format("\"{}\"", spec.default_value);
-  return *spec.default_value == '\0' ? "may be left out" : spec.default_value;
-}
-
-Json option_json(const OptionSpec& spec) {
-  Json json{{"name", spec.name}, {"type", short_type(spec.type)}, {"required", spec.default_value == nullptr}};
-  if (spec.default_value != nullptr) json["default"] = spec.default_value;
-  if (std::isfinite(spec.minimum)) json["minimum"] = spec.minimum;
-  if (std::isfinite(spec.maximum)) json["maximum"] = spec.maximum;
-  if (spec.choices != nullptr) json["choices"] = spec.choices;
-  json["help"] = spec.help;
-  return json;
-}
-
-Json options_json(std::span<const OptionSpec> table) {
-  Json options = Json::array();
-  for (const OptionSpec& spec : table) options.push_back(option_json(spec));
-  return options;
-}
 
 Json plugin_json(const Plugin& plugin) {
   return {{"name", plugin.info->name},
@@ -89,18 +47,24 @@ Json rules_json() {
   return json;
 }
 
-void print_options(std::span<const OptionSpec> table) {
-  for (const OptionSpec& spec : table) {
-    const std::string range = describe_range(spec);
-    fmt::print("    {:<26} {:<9} {:<16} {}{}\n", spec.name, short_type(spec.type), default_text(spec), spec.help,
-               range.empty() ? "" : fmt::format(" ({})", range));
-  }
-}
-
 void print_plugin(const Plugin& plugin) {
   fmt::print("{} {} {}\n  {}\n  {}\n", plugin.info->kind, plugin.info->name, plugin.info->version, plugin.info->summary,
              plugin.path.string());
   print_options(plugin.options());
+}
+
+Json sections_json() {
+  Json json = Json::array();
+  for (const JobSection& section : job_sections())
+    json.push_back({{"name", section.name}, {"options", options_json(section.keys)}});
+  return json;
+}
+
+void print_sections() {
+  for (const JobSection& section : job_sections()) {
+    fmt::print("[{}]\n", section.name);
+    print_options(section.keys);
+  }
 }
 
 void print_rules() {
@@ -128,13 +92,17 @@ void list(const PluginsArguments& arguments) {
   if (arguments.json) {
     Json json{{"plugins", Json::array()}, {"problems", problems}};
     for (const Plugin& plugin : plugins) json["plugins"].push_back(plugin_json(plugin));
+    if (arguments.directory.empty()) json["sections"] = sections_json();
     if (arguments.directory.empty()) json["rules"] = rules_json();
     fmt::print("{}\n", json.dump(2));
     return;
   }
   for (const Plugin& plugin : plugins) print_plugin(plugin);
   if (plugins.empty()) fmt::print("no plugins\n");
-  if (arguments.directory.empty()) print_rules();
+  if (arguments.directory.empty()) {
+    print_sections();
+    print_rules();
+  }
   for (const std::string& problem : problems) fmt::print("not usable: {}\n", problem);
 }
 
@@ -142,7 +110,7 @@ void list(const PluginsArguments& arguments) {
 
 void add_plugins_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand(
-      "plugins", "what is installed, where, which version, which options it takes; then the partitions and samplings");
+      "plugins", "what is installed, where, which version, which options it takes; then a job's own keys and rules");
   const auto many = [command](const char* name, const char* help, const char* type) {
     return command->add_option(name)->description(help)->type_name(type)->allow_extra_args(false)->multi_option_policy(
         CLI::MultiOptionPolicy::TakeAll);

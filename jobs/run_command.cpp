@@ -5,13 +5,20 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
 namespace fedmpi {
 
 void add_run_command(CLI::App& program, int& argc, char**& argv, int& status) {
-  auto request = std::make_shared<RunRequest>();
+  struct Arguments {
+    RunRequest request;
+    std::vector<std::string> sweeps;
+    int ranks_per_run = 0;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  const std::shared_ptr<RunRequest> request(arguments, &arguments->request);
   CLI::App* command = program.add_subcommand("run", "run a federated job");
   command->add_option("job", request->job, "job file (TOML)")->required();
   command->add_option("--set", request->settings, "override a key: --set training.batch_size=16 (repeatable)")
@@ -30,15 +37,32 @@ void add_run_command(CLI::App& program, int& argc, char**& argv, int& status) {
   command
       ->add_option("--on-signal", request->on_signal,
                    "what becomes of the round when SIGINT, SIGTERM or SIGUSR1 arrives (default abandon)")
-      ->type_name("abandon|finish")
+      ->option_text("abandon|finish")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, OnSignal>{{"abandon", OnSignal::abandon}, {"finish", OnSignal::finish}}));
+  CLI::Option* sweep =
+      command
+          ->add_option("--sweep", arguments->sweeps,
+                       "a run for each value: --sweep strategy.name=fedavg,fedprox (repeatable: every combination)")
+          ->type_name("KEY=VALUE,...")
+          ->allow_extra_args(false);
+  command
+      ->add_option("--ranks-per-run", arguments->ranks_per_run,
+                   "of a sweep (default: so few that all its runs start at once)")
+      ->check(CLI::Range(1, 1 << 20))
+      ->option_text("N")
+      ->needs(sweep);
   command->footer(
       "Examples:\n"
       "  mpirun -np 8 fedmpi run jobs/imdb.toml\n"
       "  mpirun -np 8 fedmpi run jobs/imdb.toml --set run.rounds=5 --output runs/five\n"
-      "  mpirun -np 3 fedmpi run jobs/imdb.toml --resume");
-  command->callback([request, &argc, &argv, &status] { status = launch(*request, argc, argv); });
+      "  mpirun -np 3 fedmpi run jobs/imdb.toml --resume\n"
+      "  mpirun -np 8 fedmpi run jobs/imdb.toml --sweep strategy.name=fedavg,fedprox --sweep seed=1,2,3");
+  command->callback([arguments, &argc, &argv, &status] {
+    status = arguments->sweeps.empty()
+                 ? launch(arguments->request, argc, argv)
+                 : launch_sweep(arguments->request, arguments->sweeps, arguments->ranks_per_run, argc, argv);
+  });
 }
 
 }  // namespace fedmpi

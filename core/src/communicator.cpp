@@ -47,7 +47,7 @@ struct Place {
   int pid;
 };
 
-// Of the ranks on this node, this one among them.
+// Of the ranks on this node, this one among them, whatever their group.
 std::vector<Place> places_on_node(MPI_Comm world, const Place& own) {
   MPI_Comm node = MPI_COMM_NULL;
   FEDMPI_MPI(MPI_Comm_split_type, world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
@@ -65,8 +65,8 @@ struct Communicator::Handle {
   MPI_Comm comm = MPI_COMM_NULL;
 };
 
-Communicator::Communicator(MpiSession& session) : session_{session}, handle_{std::make_unique<Handle>()} {
-  FEDMPI_MPI(MPI_Comm_dup, MPI_COMM_WORLD, &handle_->comm);
+Communicator::Communicator(MpiSession& session, int group) : session_{session}, handle_{std::make_unique<Handle>()} {
+  FEDMPI_MPI(MPI_Comm_split, MPI_COMM_WORLD, group, 0, &handle_->comm);
   FEDMPI_MPI(MPI_Comm_set_errhandler, handle_->comm, MPI_ERRORS_RETURN);
   FEDMPI_MPI(MPI_Comm_rank, handle_->comm, &rank_);
   FEDMPI_MPI(MPI_Comm_size, handle_->comm, &size_);
@@ -74,7 +74,7 @@ Communicator::Communicator(MpiSession& session) : session_{session}, handle_{std
   sched_getaffinity(0, sizeof own.cores, &own.cores);
   int sharing = 0;
   std::vector<int> pids;
-  for (const Place& place : places_on_node(handle_->comm, own)) {
+  for (const Place& place : places_on_node(MPI_COMM_WORLD, own)) {
     if (place.is_host != 0 && CPU_EQUAL(&place.cores, &own.cores) != 0) ++sharing;
     pids.push_back(place.pid);
   }

@@ -1,4 +1,4 @@
-#include "fedmpi/federation.hpp"
+#include "federation.hpp"
 
 #include "fedmpi/checkpoint.hpp"
 #include "fedmpi/experiment.hpp"
@@ -15,31 +15,34 @@ namespace fedmpi {
 
 namespace {
 
-// One rank reads the file: others may not see it, or see an older one. Where `text` has been read it is kept: a run
-// that starts over is the run that it was.
-Experiment make_experiment(Communicator& communicator, const RunRequest& request, std::string& text) {
-  agree(communicator, [&] {
-    if (!communicator.is_server() || !text.empty()) return;
-    text = request.mode == RunMode::verify ? load_checkpoint(request.job).job : read_job_file(request.job);
-  });
-  communicator.broadcast(text);
+Experiment make_experiment(Communicator& communicator, RunRequest& request) {
+  share_job_text(communicator, request);
   Experiment experiment;
-  agree(communicator, [&] {
-    Job job = parse_job(text, request.job.string(), request.settings);
-    if (!request.output.empty()) job.run.output = request.output;
-    job.plugin_directories.insert(job.plugin_directories.begin(), request.plugin_directories.begin(),
-                                  request.plugin_directories.end());
-    job.trust_plugins = request.trust_plugins;
-    experiment = load_experiment(std::move(job));
-  });
+  agree(communicator, [&] { experiment = load_experiment(requested_job(request)); });
   return experiment;
 }
 
 }  // namespace
 
+void share_job_text(Communicator& communicator, RunRequest& request) {
+  agree(communicator, [&] {
+    if (!communicator.is_server() || !request.text.empty()) return;
+    request.text = request.mode == RunMode::verify ? load_checkpoint(request.job).job : read_job_file(request.job);
+  });
+  communicator.broadcast(request.text);
+}
+
+Job requested_job(const RunRequest& request) {
+  Job job = parse_job(request.text, request.job.string(), request.settings);
+  if (!request.output.empty()) job.run.output = request.output;
+  job.plugin_directories.insert(job.plugin_directories.begin(), request.plugin_directories.begin(),
+                                request.plugin_directories.end());
+  job.trust_plugins = request.trust_plugins;
+  return job;
+}
+
 RunEnd run_federation(Communicator& communicator, RunRequest request) {
   const auto start = TimeLimit::Clock::now();
-  std::string text;  // of the job
   for (;;) {
     bool begun = false;
     std::filesystem::path output;
@@ -47,7 +50,7 @@ RunEnd run_federation(Communicator& communicator, RunRequest request) {
       std::optional<AgreedError> error;
       RunEnd end = RunEnd::done;
       try {
-        Experiment experiment = make_experiment(communicator, request, text);
+        Experiment experiment = make_experiment(communicator, request);
         output = experiment.job.run.output;
         end = Protocol(communicator, experiment, request, start).run(begun);
       } catch (const AgreedError& agreed) {

@@ -186,10 +186,18 @@ toml::table override_value(const std::string& text, const Place& place) {
   return *std::move(word);
 }
 
+// Those keys need no section before them: --set seed=3.
+bool is_of_run(const std::string& key) {
+  const auto is_run = [](const JobSection& section) { return std::string_view(section.name) == "run"; };
+  const auto run = std::ranges::find_if(job_sections(), is_run);
+  return std::ranges::any_of(run->keys, [&](const OptionSpec& spec) { return key == spec.name; });
+}
+
 void apply_override(const std::string& argument, JobText& job) {
   const std::string where = on_command_line;
   const std::size_t equals = argument.find('=');
-  const auto path = split(std::string_view{argument}.substr(0, equals), '.');
+  auto path = split(std::string_view{argument}.substr(0, equals), '.');
+  if (path.size() == 1 && is_of_run(path[0])) path.insert(path.begin(), "run");
   const bool is_of_rule = path.size() == 3 && names_rule(path[0], path[1]);
   if (equals == std::string::npos || (path.size() != 2 && !is_of_rule)) {
     fail(where, argument, fmt::format("'{}' is not of the form section.key=value", argument));

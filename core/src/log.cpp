@@ -41,6 +41,12 @@ class Log {
     if (file_) file_->set_pattern(pattern());
   }
 
+  void set_label(std::string_view label) {
+    const std::lock_guard lock(mutex_);
+    label_ = label;
+    terminal::show_progress(label.empty());
+  }
+
   void open(const std::filesystem::path& directory) {
     const std::lock_guard lock(mutex_);
     const std::filesystem::path path = directory / fmt::format("rank_{:0{}}.log", rank_, width());
@@ -60,7 +66,8 @@ class Log {
 
   void write(LogLevel level, std::string_view message) {
     const std::lock_guard lock(mutex_);
-    if (level >= (rank_ == 0 ? LogLevel::info : LogLevel::warning)) terminal::print_line(for_people(level, message));
+    const bool is_shown_all = rank_ == 0 && label_.empty();
+    if (level >= (is_shown_all ? LogLevel::info : LogLevel::warning)) terminal::print_line(for_people(level, message));
     write_to_file(level, message);
   }
 
@@ -84,6 +91,7 @@ class Log {
 
   std::string for_people(LogLevel level, std::string_view message) const {
     std::string line = fmt::format("{:%H:%M:%S} ", fmt::localtime(std::time(nullptr)));
+    if (!label_.empty()) line += label_ + ": ";
     if (rank_ != 0) line += fmt::format("rank {}: ", rank_);
     if (level == LogLevel::warning) line += "warning: ";
     if (level == LogLevel::error) line += "error: ";
@@ -93,6 +101,7 @@ class Log {
   std::mutex mutex_;
   int rank_ = 0;
   int size_ = 1;
+  std::string label_;
   std::unique_ptr<spdlog::sinks::basic_file_sink_st> file_;
 };
 
@@ -108,6 +117,9 @@ void log(LogLevel level, std::string_view message) {
 }
 void set_log_rank(int rank, int size) {
   process_log().set_rank(rank, size);
+}
+void set_log_label(std::string_view label) {
+  process_log().set_label(label);
 }
 void open_log(const std::filesystem::path& directory) {
   process_log().open(directory);

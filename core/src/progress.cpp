@@ -59,7 +59,7 @@ Progress::Progress(std::string title, std::int64_t total, std::string unit, bool
     : title_(std::move(title)),
       unit_(std::move(unit)),
       total_(total),
-      enabled_(enabled),
+      enabled_(enabled && terminal::shows_progress()),
       terminal_(::isatty(STDERR_FILENO) == 1),
       start_(std::chrono::steady_clock::now()),
       drawn_(start_) {

@@ -30,6 +30,9 @@ std::int64_t peak_rss_bytes() {
   return std::int64_t{usage.ru_maxrss} * 1024;
 }
 
+// What a host reports instead of tokens, of which a step has some, once it is done with a client.
+constexpr std::int64_t client_done = 0;
+
 // Passes through Host::fit, which takes an exception of the standard for a client's failure.
 struct FitGivenUp {};
 
@@ -287,7 +290,11 @@ bool Protocol::fit(std::span<const std::int64_t> cohort) {
   for (const std::int64_t cost : costs) total += cost * host_->num_passes();
   Progress progress(fmt::format("round {}/{}: fit", round_, job_.run.rounds), total, "tokens",
                     communicator_.is_server());
-  const auto advance = [&](std::int64_t tokens) { progress.advance(tokens); };
+  std::size_t num_done = cohort.size() - rest_.size();
+  const auto advance = [&](std::int64_t tokens) {
+    if (tokens == client_done) ++num_done;
+    progress.advance(tokens, fmt::format("{}/{} clients", num_done, cohort.size()));
+  };
   if (communicator_.is_host(communicator_.rank())) {
     const auto schedule = longest_first(costs, static_cast<std::size_t>(communicator_.size() - first_host));
     std::vector<std::int64_t> own;
@@ -322,6 +329,8 @@ void Protocol::fit_own(std::span<const std::int64_t> clients, const std::functio
     // Once a rank is known to be lost the client at hand is the last: the others are dealt out anew.
     for (std::size_t i = 0; i < clients.size() && !communicator_.loss_noticed(); ++i) {
       host_->fit(clients.subspan(i, 1), state_->global, state_->server_vectors, after_step);
+      communicator_.report(client_done);
+      advance(client_done);
       keep(stop_signal_noted());  // what ends a job waits for nobody
     }
   } catch (const FitGivenUp&) {

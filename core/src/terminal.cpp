@@ -1,5 +1,6 @@
 #include "terminal.hpp"
 
+#include <atomic>
 #include <cstdio>
 #include <mutex>
 #include <string>
@@ -12,6 +13,7 @@ constexpr const char* clear_line = "\r\033[K";
 
 std::mutex mutex;
 std::string progress_line;  // empty: none stands there
+std::atomic<bool> is_progress_shown = true;
 
 // In one piece, so that the lines of several ranks on one terminal do not mix.
 void put(const std::string& text) {
@@ -32,6 +34,14 @@ void draw_progress(std::string_view line) {
   const std::lock_guard lock(mutex);
   progress_line = line;
   put(clear_line + progress_line);
+}
+
+void show_progress(bool is_shown) {
+  is_progress_shown = is_shown;
+}
+
+bool shows_progress() {
+  return is_progress_shown;
 }
 
 void end_progress() {

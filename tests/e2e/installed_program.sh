@@ -27,6 +27,8 @@ if [[ $(wc -l < "$scratch/run/metrics.jsonl") -lt 2 ]]; then
 fi
 test -f "$scratch/moved/include/fedmpi/plugin.hpp"
 test -f "$scratch/moved/share/fedmpi/templates/strategy/my_strategy.cpp"
+grep -q '^\.SH NAME' "$scratch/moved/share/man/man1/fedmpi.1"
+grep -q '^complete .* fedmpi$' "$scratch/moved/share/bash-completion/completions/fedmpi"
 # The places it was built and installed in may be gone; LibTorch may lie under the former, in build/venv.
 if grep -rF -e "$build_dir" -e "$scratch/installed" "$scratch/moved/lib/cmake"; then
   echo "FAILED: the package names the build tree or the place it was installed in"

@@ -42,13 +42,16 @@ class FEDMPI_API MpiSession {
 // an exception of the standard, so that nobody takes it for an error of their own.
 struct RankLost {};
 
-// Collectives over all ranks of the job, on its own duplicate of MPI_COMM_WORLD. Main thread only. Every rank
-// must call every function in the same order: only federation.cpp, protocol.cpp and aggregation.cpp do. Tensors are
+// Collectives over all ranks of the job, or over those of one group, apart from all other communicators. Main thread
+// only. Every rank must call every function in the same order: only federation.cpp, run_sweep.cpp, protocol.cpp and
+// aggregation.cpp do. Tensors are
 // 1-D, contiguous, on the CPU; dtype and length must be the same on all ranks. Errors: Error naming the MPI call, and
 // RankLost.
 class FEDMPI_API Communicator {
  public:
-  explicit Communicator(MpiSession& session);  // watches for frozen ranks, at first with 60 s
+  // Made by all ranks of the job together: one communicator for all that give the same group. Watches for frozen ranks,
+  // at first with 60 s.
+  explicit Communicator(MpiSession& session, int group = 0);
   ~Communicator();
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;

@@ -15,6 +15,7 @@ enum class OnSignal { abandon, finish };  // the round in which SIGINT, SIGTERM 
 // What is asked for on the command line, the same on every rank.
 struct RunRequest {
   std::filesystem::path job;          // TOML file, or the checkpoint to verify; read by rank 0 alone
+  std::string text;                   // of the job, where it has been read
   std::vector<std::string> settings;  // "section.key=value", in place of the file's
   std::filesystem::path output;       // in place of run.output, unless empty
   std::vector<std::filesystem::path> plugin_directories;  // searched before the job's
