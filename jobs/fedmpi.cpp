@@ -6,6 +6,7 @@
 #include "new_command.hpp"
 #include "plugins_command.hpp"
 #include "prepare_command.hpp"
+#include "report_command.hpp"
 #include "run_command.hpp"
 #include "verify_command.hpp"
 
@@ -77,6 +78,7 @@ int main(int argc, char** argv) {
     add_plugins_command(program);
     add_new_command(program);
     add_manual_command(program);
+    add_report_command(program);
     check_verbs(program, std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
     program.require_subcommand(1);
     program.parse(argc, argv);

@@ -85,14 +85,19 @@ std::vector<std::string> differing_keys(const std::string& job, const std::strin
   return names;
 }
 
+std::map<std::string, std::string> result_keys(const std::string& job) {
+  Strings keys = keys_of(job);
+  const bool rounds = rounds_matter(keys);
+  std::erase_if(keys, [&](const auto& key) { return may_change(key.first) || (key.first == "run.rounds" && !rounds); });
+  return keys;
+}
+
 std::string fingerprint(const Experiment& experiment) {
   std::string all;
   const auto add = [&](const std::string& name, const std::string& value) {
     all += fmt::format("{}:{}={}:{};", name.size(), name, value.size(), value);
   };
-  const Strings job = keys_of(experiment.resolved_job);
-  for (const auto& [name, value] : job)
-    if (!may_change(name) && (name != "run.rounds" || rounds_matter(job))) add(name, value);
+  for (const auto& [name, value] : result_keys(experiment.resolved_job)) add(name, value);
   add("dataset", experiment.dataset->digest());
   add("model", experiment.model->digest());
   for (const auto& [name, version] : experiment.versions) add(name, version);

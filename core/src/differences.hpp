@@ -15,6 +15,9 @@ namespace fedmpi {
 // run.rounds only when the learning rate depends on it.
 FEDMPI_API std::vector<std::string> differing_keys(const std::string& job, const std::string& other);
 
+// The dotted keys of a resolved job that change what is computed, as above, with their values in TOML.
+FEDMPI_API std::map<std::string, std::string> result_keys(const std::string& job);
+
 // A digest of all that a client's update depends on besides the round and its parameters: those keys, the dataset, the
 // model and the versions.
 FEDMPI_API std::string fingerprint(const Experiment& experiment);

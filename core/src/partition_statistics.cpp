@@ -1,7 +1,11 @@
 #include "partition_statistics.hpp"
 
+#include "fedmpi/error.hpp"
+#include "json_integer.hpp"
+
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
 #include <fmt/format.h>
@@ -31,6 +35,31 @@ std::string range_text(std::span<const ClientStatistics> clients, const Of& of) 
   for (const ClientStatistics& client : clients) values.push_back(of(client));
   std::ranges::sort(values);
   return fmt::format("{} to {} (median {})", values.front(), values.back(), values[(values.size() - 1) / 2]);
+}
+
+std::int64_t count_of(const nlohmann::json& value) {
+  const auto count = json_integer<std::int64_t>(value);
+  if (count < 0) throw Error("a number of examples is negative");
+  return count;
+}
+
+ClientStatistics client_of(const nlohmann::json& json, std::size_t client) {
+  if (json_integer<std::size_t>(json.at("client")) != client || json.size() != 5) throw Error("not the next client");
+  ClientStatistics result{.train_examples = count_of(json.at("train_examples")),
+                          .test_examples = count_of(json.at("test_examples")),
+                          .tokens = count_of(json.at("tokens")),
+                          .labels = {}};
+  std::int64_t rest = result.train_examples;
+  for (const auto& [name, count] : json.at("labels").items()) {
+    std::int64_t label = 0;
+    const char* end = name.data() + name.size();
+    if (const auto read = std::from_chars(name.data(), end, label); read.ec != std::errc() || read.ptr != end)
+      throw Error("a label is not a whole number");
+    if ((result.labels[label] = count_of(count)) > rest) break;
+    rest -= result.labels[label];
+  }
+  if (rest != 0) throw Error("the labels are not those of the train examples");
+  return result;
 }
 
 }  // namespace
@@ -76,6 +105,25 @@ std::string statistics_json(std::span<const ClientStatistics> clients) {
     text += (i == 0 ? "\n" : ",\n") + client.dump();
   }
   return text + "\n]}\n";
+}
+
+std::vector<ClientStatistics> statistics_from_json(const std::string& text) {
+  constexpr int client_depth = 2, max_depth = 4;
+  std::vector<ClientStatistics> clients;
+  try {
+    // Each client is read once it is complete, and no tree of all of them is kept.
+    const auto take = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& json) {
+      if (depth > max_depth) throw Error("it is nested too deep");
+      if (depth != client_depth || event != nlohmann::json::parse_event_t::object_end) return true;
+      clients.push_back(client_of(json, clients.size()));
+      return false;
+    };
+    const nlohmann::json rest = nlohmann::json::parse(text, take);
+    if (rest != nlohmann::json{{"clients", nlohmann::json::array()}}) throw Error("it is not a list of clients alone");
+  } catch (const std::exception& error) {
+    throw Error(fmt::format("after {} clients: {}", clients.size(), one_line(error)));
+  }
+  return clients;
 }
 
 }  // namespace fedmpi

@@ -28,4 +28,7 @@ FEDMPI_API std::string statistics_table(std::span<const ClientStatistics> client
 // "tokens": 80, "labels": {"0": 4, "1": 1}}, ...]}, a line a client.
 FEDMPI_API std::string statistics_json(std::span<const ClientStatistics> clients);
 
+// The clients of such a text. Error for any other: what was not understood.
+FEDMPI_API std::vector<ClientStatistics> statistics_from_json(const std::string& text);
+
 }  // namespace fedmpi

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "fedmpi/export.hpp"
+
 #include <filesystem>
 #include <string_view>
 
@@ -7,6 +9,6 @@ namespace fedmpi {
 
 // Puts a file with these bytes in the place of `path`, whole and on disk, or throws, leaves `path` as it was and
 // nothing beside it: Error when the disk is full or fails, otherwise FileError.
-void write_whole_file(const std::filesystem::path& path, std::string_view bytes);
+FEDMPI_API void write_whole_file(const std::filesystem::path& path, std::string_view bytes);
 
 }  // namespace fedmpi

@@ -118,6 +118,8 @@ void make_text_seeds(const std::filesystem::path& directory) {
   write(directory / "records/equal_names", equal_names);
   write(directory / "records/no_integer", no_integer);
   write(directory / "records/strings", R"(S{"torch":"2.13.0","plugin.model":"be\u00eff"})");
+  write(directory / "records/partition",
+        R"(P{"clients": [{"client":0,"train_examples":3,"test_examples":1,"tokens":9,"labels":{"0":2,"-1":1}}]})");
   write(directory / "records/names", R"(N["momentum","second"])");
 }
 

@@ -1,5 +1,6 @@
 #include "partition_statistics.hpp"
 
+#include "fedmpi/error.hpp"
 #include "partition_jobs.hpp"
 
 #include <gtest/gtest.h>
@@ -28,6 +29,29 @@ TEST(Statistics, CountWhatEachClientHas) {
   EXPECT_EQ(json, nlohmann::json::parse(R"({"clients": [
       {"client": 0, "train_examples": 2, "test_examples": 1, "tokens": 4, "labels": {"0": 2}},
       {"client": 1, "train_examples": 3, "test_examples": 0, "tokens": 11, "labels": {"1": 1, "2": 2}}]})"));
+  const std::string text = statistics_json(statistics);
+  EXPECT_EQ(statistics_json(statistics_from_json(text)), text);
+}
+
+TEST(Statistics, OtherTextsAreErrors) {
+  const auto with = [](const std::string& client) { return R"({"clients": [)" + client + "]}"; };
+  const std::string good =
+      R"({"client": 0, "train_examples": 3, "test_examples": 1, "tokens": 4, "labels": {"0": 2, "-1": 1}})";
+  EXPECT_EQ(statistics_from_json(with(good)).at(0).labels.at(-1), 1);
+  EXPECT_TRUE(statistics_from_json(with("")).empty());
+  const auto edited = [&](const std::string& old, const std::string& fresh) {
+    std::string text = good;
+    return with(text.replace(text.find(old), old.size(), fresh));
+  };
+  for (const std::string& bad :
+       {std::string(), std::string("[]"), std::string("{}"), with("1"), with("[]"), with(good + "," + good),
+        with(good) + "x", R"({"x": 1, )" + with(good).substr(1), edited("\"client\": 0", "\"client\": 1"),
+        edited(": 4", ": 1e300"), edited(": 4", ": -4"), edited("tokens", "token"),
+        edited("\"tokens\"", "\"x\": 1, \"tokens\""), edited("-1", "one"), edited("-1", "1x"),
+        edited(": 2", ": 9223372036854775807"), edited(": 2", ": 1"), edited(": 2", ": [[[[[]]]]]"),
+        with(std::string(500'000, '[') + std::string(500'000, ']'))}) {
+    EXPECT_THROW(statistics_from_json(bad), Error) << bad.substr(0, 200);
+  }
 }
 
 TEST(Statistics, ATableOfManyClientsAndLabelsStaysShort) {

@@ -1,0 +1,77 @@
+#include "report_command.hpp"
+
+#include "fedmpi/error.hpp"
+#include "file_error.hpp"
+#include "report/numbers.hpp"
+#include "report/page.hpp"
+#include "whole_file.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <set>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+namespace fedmpi {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ReportArguments {
+  std::vector<std::string> runs;
+  std::string output = "report.html";
+  bool json = false;
+};
+
+// A slip of the hand must not cost a file of a run.
+void check_replaceable(const fs::path& path) {
+  std::error_code error;
+  if (fs::symlink_status(path, error).type() == fs::file_type::not_found) return;
+  std::string start(report_start.size(), '\0');
+  if (fs::is_regular_file(path, error)) std::ifstream(path, std::ios::binary).read(start.data(), std::ssize(start));
+  if (start != report_start) throw file_error(path, "is there already and is no report: choose another name with -o");
+}
+
+void report(const ReportArguments& arguments) {
+  if (!arguments.json) check_replaceable(arguments.output);
+  std::vector<Run> runs;
+  std::set<fs::path> seen;
+  for (const std::string& directory : arguments.runs) {
+    runs.push_back(read_run(directory));
+    if (!seen.insert(fs::canonical(directory)).second)
+      throw UserError(fmt::format("{} is given twice: name each run once", directory));
+  }
+  const Comparison comparison = compare(runs);
+  if (arguments.json) {
+    fmt::print("{}\n", report_json(runs, comparison));
+    return;
+  }
+  const std::string page = report_page(runs, comparison);
+  write_whole_file(arguments.output, page);
+  fmt::print("{}: {} run{}, {}\n", arguments.output, runs.size(), runs.size() == 1 ? "" : "s",
+             byte_size(static_cast<double>(page.size())));
+}
+
+}  // namespace
+
+void add_report_command(CLI::App& program) {
+  auto arguments = std::make_shared<ReportArguments>();
+  CLI::App* command = program.add_subcommand(
+      "report", "curves, times, clients and failures of one or many runs as one self-contained page");
+  command->add_option("runs", arguments->runs, "directories of runs, finished or not")->required()->type_name("RUN");
+  CLI::Option* output = command->add_option("-o,--output", arguments->output, "the page (default report.html)")
+                            ->type_name("FILE")
+                            ->allow_extra_args(false);
+  command->add_flag("--json", arguments->json, "print what is compared as JSON, and write no page")->excludes(output);
+  command->footer(
+      "Runs whose jobs differ in run.seed alone become one line, their mean with its spread.\n"
+      "Examples:\n"
+      "  fedmpi report runs/imdb\n"
+      "  fedmpi report runs/sweep-* -o sweep.html");
+  command->callback([arguments] { report(*arguments); });
+}
+
+}  // namespace fedmpi
