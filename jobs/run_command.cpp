@@ -31,9 +31,14 @@ void add_run_command(CLI::App& program, int& argc, char**& argv, int& status) {
       ->type_name("DIR")
       ->allow_extra_args(false);
   command->add_flag("--trust-plugins", request->trust_plugins, "load plugins that other users could change");
-  command->add_flag_callback(
+  CLI::Option* resume = command->add_flag_callback(
       "--resume", [request] { request->mode = RunMode::resume; },
       "go on from the newest good checkpoint in the output directory");
+  command
+      ->add_flag_callback(
+          "--resume-or-start", [request] { request->mode = RunMode::resume_or_start; },
+          "the same where there is a checkpoint, else start: for batch scripts that are started again")
+      ->excludes(resume);
   command
       ->add_option("--on-signal", request->on_signal,
                    "what becomes of the round when SIGINT, SIGTERM or SIGUSR1 arrives (default abandon)")

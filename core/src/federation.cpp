@@ -71,10 +71,12 @@ RunEnd run_federation(Communicator& communicator, RunRequest request) {
     }
     set_log_rank(communicator.rank(), communicator.size());
     if (!communicator.is_server()) continue;
-    const bool can_resume = begun && !list_checkpoints(output / "checkpoints").empty();
-    if (request.mode == RunMode::start && can_resume) request.mode = RunMode::resume;
+    const bool starts = request.mode == RunMode::start || request.mode == RunMode::resume_or_start;
+    const bool may_resume = (request.mode == RunMode::start && begun) || request.mode == RunMode::resume_or_start;
+    const bool resumes = may_resume && !list_checkpoints(output / "checkpoints").empty();
+    if (resumes) request.mode = RunMode::resume;
     log(LogLevel::warning, fmt::format("ranks were lost: the other {} go on from {}", communicator.size(),
-                                       request.mode == RunMode::start ? "the start" : "the newest checkpoint"));
+                                       starts && !resumes ? "the start" : "the newest checkpoint"));
   }
 }
 

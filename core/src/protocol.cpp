@@ -53,7 +53,7 @@ Protocol::Protocol(Communicator& communicator, Experiment& experiment, const Run
   if (verifies_)
     record_ = std::make_unique<Verification>(experiment, request.job, request.num_rounds, request.from_start);
   else
-    record_ = std::make_unique<Recorder>(experiment, request.mode == RunMode::resume);
+    record_ = std::make_unique<Recorder>(experiment, request.mode);
 }
 
 Protocol::~Protocol() {

@@ -86,8 +86,8 @@ void prune_client_states(const fs::path& checkpoints, bool and_later) {
 
 }  // namespace
 
-Recorder::Recorder(const Experiment& experiment, bool resume)
-    : experiment_{experiment}, resume_{resume}, directory_{experiment.job.run.output} {}
+Recorder::Recorder(const Experiment& experiment, RunMode mode)
+    : experiment_{experiment}, mode_{mode}, directory_{experiment.job.run.output} {}
 
 Recorder::~Recorder() = default;
 
@@ -95,7 +95,8 @@ RunStart Recorder::open() {
   if (fs::is_directory(directory_)) lock_ = std::make_unique<DirectoryLock>(directory_);
   check_usable(directory_);
   RunStart start{.checkpoint = std::nullopt, .last_round = experiment_.job.run.rounds};
-  if (resume_) {
+  const bool has_checkpoint = !list_checkpoints(directory_ / "checkpoints").empty();
+  if (mode_ == RunMode::resume || (mode_ == RunMode::resume_or_start && has_checkpoint)) {
     start.checkpoint = load();
     history_ = start.checkpoint->history;
   } else {

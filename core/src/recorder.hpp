@@ -2,6 +2,7 @@
 
 #include "directory_lock.hpp"
 #include "fedmpi/experiment.hpp"
+#include "fedmpi/federation.hpp"
 #include "run_record.hpp"
 
 #include <filesystem>
@@ -18,10 +19,11 @@ namespace fedmpi {
 // - for a new run, one that holds a run already, unless that was ended before its round 0 was done;
 // - to resume, one without a good checkpoint, or whose newest was made by another job (naming the keys that differ),
 //   another dataset or another model, or is past the job's last round. Other versions of libraries and plugins are
-//   logged, and checkpoints newer than it are set aside.
+//   logged, and checkpoints newer than it are set aside;
+// - to resume or start, what it would refuse when there is a checkpoint, or none.
 class Recorder final : public RunRecord {
  public:
-  Recorder(const Experiment& experiment, bool resume);
+  Recorder(const Experiment& experiment, RunMode mode);
   ~Recorder() override;
 
   RunStart open() override;
@@ -36,7 +38,7 @@ class Recorder final : public RunRecord {
   void wait_until_saved();
 
   const Experiment& experiment_;
-  const bool resume_;
+  const RunMode mode_;  // not verify
   const std::filesystem::path directory_;
   std::unique_ptr<DirectoryLock> lock_;
   std::vector<std::string> history_;  // the metrics lines of the rounds so far

@@ -9,7 +9,7 @@
 
 namespace fedmpi {
 
-enum class RunMode { start, resume, verify };
+enum class RunMode { start, resume, resume_or_start, verify };
 enum class OnSignal { abandon, finish };  // the round in which SIGINT, SIGTERM or SIGUSR1 arrives
 
 // What is asked for on the command line, the same on every rank.
@@ -28,7 +28,8 @@ struct RunRequest {
 
 enum class RunEnd { done, stopped };  // stopped: by a signal or for lack of time; its last round is in a checkpoint
 
-// Runs a job from its first round, or from its newest checkpoint, to its last; or a checkpoint's job again up to that
+// Runs a job from its first round, or from its newest checkpoint, to its last (resume_or_start: from the newest
+// checkpoint where the output directory has one); or a checkpoint's job again up to that
 // checkpoint, comparing digests: then it writes nothing. Every rank calls this. Throws AgreedError on all ranks
 // together; anything else is one rank's own failure, after which the job must be aborted. Where MPI survives the death
 // of ranks (`mpirun --with-ft ulfm`) the others go on: with the lost clients of the round, or, when rank 0 died, as its
