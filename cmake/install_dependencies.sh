@@ -46,6 +46,31 @@ as_root() {
   if (($(id -u) == 0)); then env DEBIAN_FRONTEND=noninteractive "$@"; else sudo -n env DEBIAN_FRONTEND=noninteractive "$@"; fi
 }
 
+# The tests start Slurm's programs themselves: what is installed for them does not run as a service, now or after a boot.
+services='munge slurmctld slurmd'
+
+# In a subshell, at whose end the policy goes.
+apt_install() (
+  policy=/usr/sbin/policy-rc.d
+  if $with_tests && [[ ! -e $policy ]]; then
+    trap 'as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nfor service in %s; do case " $* " in *" $service"[\\ .]*) exit 101 ;; esac; done\n' "$services" |
+      as_root tee "$policy" > /dev/null
+    as_root chmod 755 "$policy"
+  fi
+  as_root apt-get -q -o DPkg::Lock::Timeout=600 update &&
+    as_root apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends "$@"
+)
+
+disable_services() {
+  local package
+  for package in "$@"; do
+    if [[ " $services " == *" $package "* ]] && command -v systemctl > /dev/null; then
+      as_root systemctl --quiet disable "$package" > /dev/null 2>&1 || true
+    fi
+  done
+}
+
 install_packages() {
   local -a missing
   mapfile -t missing < <(list_missing)
@@ -57,12 +82,12 @@ install_packages() {
   echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
   local log
   log=$(mktemp)
-  if ! as_root apt-get -q -o DPkg::Lock::Timeout=600 update > "$log" 2>&1 ||
-    ! as_root apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends "${missing[@]}" >> "$log" 2>&1; then
+  if ! apt_install "${missing[@]}" > "$log" 2>&1; then
     tail -n 15 "$log" >&2
     die "apt-get failed (its last lines are above, all of them in $log): repair what it names and start again"
   fi
   rm -f "$log"
+  disable_services "${missing[@]}"
 }
 
 if command -v apt-get > /dev/null && command -v dpkg-query > /dev/null; then

@@ -1,19 +1,11 @@
 #pragma once
 
-#include <string>
-#include <vector>
+#include <CLI/App.hpp>
 
 namespace fedmpi {
 
-struct CheckRequest {
-  std::string file;
-  std::vector<std::string> settings;  // see check_conformance
-  bool json = false;
-  bool trust = false;
-};
-
-// fedmpi plugins --check FILE: loads the plugin in a process of its own, where it may crash, and prints a line for each
-// check. Throws UserError, the first failure's sentence, unless all passed.
-void check_plugin_file(const CheckRequest& request);
+// fedmpi check JOB [--set KEY=VALUE]... [--output DIR] [--resume] [--plugins DIR]... [--ranks N] [--nodes N] [--json]:
+// under mpirun or srun, or alone.
+void add_check_command(CLI::App& program, int& argc, char**& argv, int& status);
 
 }  // namespace fedmpi

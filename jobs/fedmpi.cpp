@@ -1,3 +1,4 @@
+#include "check_command.hpp"
 #include "fedmpi/communicator.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/options.hpp"
@@ -73,6 +74,7 @@ int main(int argc, char** argv) {
   program.set_version_flag("--version", "fedmpi " FEDMPI_VERSION);
   try {
     add_run_command(program, argc, argv, status);
+    add_check_command(program, argc, argv, status);
     add_verify_command(program, argc, argv, status);
     add_prepare_command(program);
     add_plugins_command(program);

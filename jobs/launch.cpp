@@ -62,4 +62,11 @@ int launch_sweep(const RunRequest& request, const std::vector<std::string>& swee
   });
 }
 
+int launch(const CheckRequest& request, int& argc, char**& argv, const std::function<void(const CheckReport&)>& print) {
+  return launch_with(argc, argv, [&](MpiSession&, Communicator& communicator) {
+    if (const auto report = check_federation(communicator, request)) print(*report);
+    return 0;
+  });
+}
+
 }  // namespace fedmpi

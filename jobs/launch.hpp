@@ -1,7 +1,9 @@
 #pragma once
 
+#include "fedmpi/check.hpp"
 #include "fedmpi/federation.hpp"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,5 +24,7 @@ int launch(const RunRequest& request, int& argc, char**& argv);
 // The same for a request that is repeated with other values of some keys, see sweep_runs and run_sweep.
 int launch_sweep(const RunRequest& request, const std::vector<std::string>& sweeps, int ranks_per_run, int& argc,
                  char**& argv);
+// The same for a check. `print` is called on rank 0, while MPI is there.
+int launch(const CheckRequest& request, int& argc, char**& argv, const std::function<void(const CheckReport&)>& print);
 
 }  // namespace fedmpi

@@ -1,9 +1,9 @@
 #include "plugins_command.hpp"
 
-#include "check_command.hpp"
 #include "fedmpi/job.hpp"
 #include "fedmpi/plugin.hpp"
 #include "option_tables.hpp"
+#include "plugin_check.hpp"
 
 #include <span>
 #include <system_error>

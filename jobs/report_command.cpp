@@ -2,10 +2,12 @@
 
 #include "fedmpi/error.hpp"
 #include "file_error.hpp"
+#include "report/markup.hpp"
 #include "report/numbers.hpp"
 #include "report/page.hpp"
 #include "whole_file.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -35,15 +37,20 @@ void check_replaceable(const fs::path& path) {
   if (start != report_start) throw file_error(path, "is there already and is no report: choose another name with -o");
 }
 
-void report(const ReportArguments& arguments) {
-  if (!arguments.json) check_replaceable(arguments.output);
+std::vector<Run> read_runs(const std::vector<std::string>& directories) {
   std::vector<Run> runs;
   std::set<fs::path> seen;
-  for (const std::string& directory : arguments.runs) {
+  for (const std::string& directory : directories) {
     runs.push_back(read_run(directory));
     if (!seen.insert(fs::canonical(directory)).second)
       throw UserError(fmt::format("{} is given twice: name each run once", directory));
   }
+  return runs;
+}
+
+void report(const ReportArguments& arguments) {
+  if (!arguments.json) check_replaceable(arguments.output);
+  const std::vector<Run> runs = read_runs(arguments.runs);
   const Comparison comparison = compare(runs);
   if (arguments.json) {
     fmt::print("{}\n", report_json(runs, comparison));
@@ -71,7 +78,16 @@ void add_report_command(CLI::App& program) {
       "Examples:\n"
       "  fedmpi report runs/imdb\n"
       "  fedmpi report runs/sweep-* -o sweep.html");
-  command->callback([arguments] { report(*arguments); });
+  command->callback([arguments] {
+    try {
+      report(*arguments);
+    } catch (const UserError& error) {
+      // It may quote what a damaged file holds.
+      std::string sentence = shown(error.what());
+      std::ranges::replace(sentence, '\n', ' ');
+      throw UserError(sentence);
+    }
+  });
 }
 
 }  // namespace fedmpi

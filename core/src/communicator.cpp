@@ -43,6 +43,7 @@ void check(int result, const char* call) {
 
 struct Place {
   cpu_set_t cores;
+  int group, rank;
   int is_host;
   int pid;
 };
@@ -70,11 +71,13 @@ Communicator::Communicator(MpiSession& session, int group) : session_{session}, 
   FEDMPI_MPI(MPI_Comm_set_errhandler, handle_->comm, MPI_ERRORS_RETURN);
   FEDMPI_MPI(MPI_Comm_rank, handle_->comm, &rank_);
   FEDMPI_MPI(MPI_Comm_size, handle_->comm, &size_);
-  Place own{.cores = {}, .is_host = is_host(rank_) ? 1 : 0, .pid = ::getpid()};
+  Place own{.cores = {}, .group = group, .rank = rank_, .is_host = is_host(rank_) ? 1 : 0, .pid = ::getpid()};
   sched_getaffinity(0, sizeof own.cores, &own.cores);
   int sharing = 0;
   std::vector<int> pids;
+  node_ = rank_;
   for (const Place& place : places_on_node(MPI_COMM_WORLD, own)) {
+    if (place.group == group) node_ = std::min(node_, place.rank);
     if (place.is_host != 0 && CPU_EQUAL(&place.cores, &own.cores) != 0) ++sharing;
     pids.push_back(place.pid);
   }

@@ -113,6 +113,7 @@ Experiment load_experiment(Job job) {
     Options options = plugin_options(choice, plugin.options(), section, experiment.job);
     object = make<Interface>(plugin, options);
     experiment.versions[std::string("plugin.") + Interface::plugin_kind] = plugin.digest;
+    experiment.plugins.push_back(plugin);
     return std::pair(plugin, std::move(options));
   };
   const auto [strategy_plugin, strategy] = choose(experiment.strategy, experiment.job.strategy, "strategy");

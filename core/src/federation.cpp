@@ -1,5 +1,6 @@
 #include "federation.hpp"
 
+#include "fedmpi/check.hpp"
 #include "fedmpi/checkpoint.hpp"
 #include "fedmpi/experiment.hpp"
 #include "fedmpi/log.hpp"
@@ -78,6 +79,13 @@ RunEnd run_federation(Communicator& communicator, RunRequest request) {
     log(LogLevel::warning, fmt::format("ranks were lost: the other {} go on from {}", communicator.size(),
                                        starts && !resumes ? "the start" : "the newest checkpoint"));
   }
+}
+
+std::optional<CheckReport> check_federation(Communicator& communicator, const CheckRequest& request) {
+  const Stopwatch stopwatch;
+  RunRequest run = request.run;
+  Experiment experiment = make_experiment(communicator, run);
+  return Protocol(communicator, experiment, run, TimeLimit::Clock::now()).check(request, stopwatch);
 }
 
 }  // namespace fedmpi

@@ -27,8 +27,13 @@ bool is_finalised_in_the_end() {
 }
 
 MpiSession::MpiSession(int& argc, char**& argv) {
-  // Open MPI's transfers over TCP by put and get crash or hang when the other side dies; the user may know better.
-  if (ulfm::is_on()) ::setenv("OMPI_MCA_btl_tcp_flags", "1", 0);
+  // Open MPI's transfers over TCP by put and get crash or hang when the other side dies. And the address of a rank on
+  // another node, asked for when it is first spoken to, never comes once that rank is dead: all are asked for now. The
+  // user may know better.
+  if (ulfm::is_on()) {
+    ::setenv("OMPI_MCA_btl_tcp_flags", "1", 0);
+    ::setenv("OMPI_MCA_mpi_add_procs_cutoff", "1000000", 0);
+  }
   int provided = 0;
   if (MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
     throw Error("MPI could not be initialised: is the program started by the mpirun of the MPI it was built with?");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "check_report.hpp"
 #include "cohort.hpp"
 #include "federated_state.hpp"
 #include "fedmpi/checkpoint.hpp"
@@ -11,6 +12,7 @@
 #include "outcome.hpp"
 #include "partial_rounds.hpp"
 #include "partition.hpp"
+#include "rates.hpp"
 #include "run_record.hpp"
 #include "stopwatch.hpp"
 #include "time_limit.hpp"
@@ -47,6 +49,11 @@ class Protocol {
   // the first round and StartOver when ranks are lost, and whatever else is one rank's own failure.
   RunEnd run(bool& begun);
 
+  // Instead of run(): what it would refuse is refused, and the rest is predicted. The report is on the server. Throws
+  // AgreedError on all ranks together, and RankLost.
+  // `since_start`: of the program's work.
+  std::optional<CheckReport> check(const CheckRequest& request, const Stopwatch& since_start);
+
  private:
   enum StopReason : std::int64_t { none = 0, by_signal = 1, out_of_time = 2 };
   // How far the server is in a round; what has been passed need not be done again.
@@ -74,10 +81,17 @@ class Protocol {
   void stop_if_agreed();
   void stop(int last_finished, StopReason reason);
 
+  std::vector<std::int64_t> own_share(std::span<const std::int64_t> clients, std::span<const std::int64_t> costs) const;
+  Trial try_round(RateMeasurement& measurement, const Cluster& cluster);
+  void try_fits(RateMeasurement& measurement, int round, std::span<const std::int64_t> own, Trial& trial);
+  void try_collectives(RateMeasurement& measurement, Trial& trial);
+  void try_server(RateMeasurement& measurement, int round, std::span<const std::int64_t> cohort, Trial& trial);
+
   Communicator& communicator_;
   Experiment& experiment_;
   const Job& job_;
   const bool verifies_;
+  bool owns_scratch_ = false;  // scratch_ is this rank's, to be removed
   const OnSignal on_signal_;
   const Exchange exchange_;
   const TimeLimit time_limit_;

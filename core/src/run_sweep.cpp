@@ -1,5 +1,4 @@
 #include "federation.hpp"
-#include "fedmpi/checkpoint.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/experiment.hpp"
 #include "fedmpi/log.hpp"
@@ -25,7 +24,7 @@ RunRequest request_of(const RunRequest& request, const SweepRun& run, const fs::
   RunRequest own = request;
   own.settings.insert(own.settings.end(), run.settings.begin(), run.settings.end());
   own.output = output / run.label;
-  if (own.mode == RunMode::resume && list_checkpoints(own.output / "checkpoints").empty()) own.mode = RunMode::start;
+  if (own.mode == RunMode::resume) own.mode = RunMode::resume_or_start;  // it may not have begun
   return own;
 }
 

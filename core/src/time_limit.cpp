@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 
 namespace fedmpi {
 
@@ -27,6 +28,11 @@ TimeLimit::TimeLimit(double max_seconds, Clock::time_point start) : end_{Clock::
 
 bool TimeLimit::leaves(double seconds) const {
   return end_ == Clock::time_point::max() || Clock::now() + duration_of(1.1 * seconds) < end_;
+}
+
+double TimeLimit::seconds_left() const {
+  if (end_ == Clock::time_point::max()) return std::numeric_limits<double>::infinity();
+  return std::chrono::duration<double>(end_ - Clock::now()).count();
 }
 
 }  // namespace fedmpi

@@ -15,6 +15,7 @@ class FEDMPI_API TimeLimit {
   // Whether work that took `seconds` before can still be done, with a tenth of it to spare.
   bool leaves(double seconds) const;
   bool is_over() const { return !leaves(0.0); }
+  double seconds_left() const;  // infinite without a limit
 
  private:
   Clock::time_point end_;

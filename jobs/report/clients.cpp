@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 
 #include <fmt/format.h>
@@ -13,20 +14,17 @@ namespace fedmpi {
 
 namespace {
 
-constexpr std::size_t max_columns = 100, max_rows = 24, max_listed = 100, max_listed_labels = 12, label_width = 7;
+constexpr std::size_t max_columns = 100, max_rows = 24, max_names = 12, max_listed = 100, max_listed_labels = 12,
+                      label_width = 7;
 
-// The labels that examples have, of many the most frequent ones, in ascending order.
-std::vector<std::int64_t> shown_labels(const std::vector<ClientStatistics>& clients) {
+// The labels that examples have, the most frequent first.
+std::vector<std::int64_t> labels_by_frequency(const std::vector<ClientStatistics>& clients) {
   std::map<std::int64_t, double> counts;
   for (const ClientStatistics& client : clients)
     for (const auto& [label, count] : client.labels) counts[label] += static_cast<double>(count);
-  std::vector<std::pair<double, std::int64_t>> order;
-  for (const auto& [label, count] : counts) order.emplace_back(-count, label);
-  std::ranges::sort(order);
-  order.resize(std::min(order.size(), max_rows));
   std::vector<std::int64_t> labels;
-  for (const auto& [count, label] : order) labels.push_back(label);
-  std::ranges::sort(labels);
+  for (const auto& [label, count] : counts) labels.push_back(label);
+  std::ranges::stable_sort(labels, std::greater(), [&](std::int64_t label) { return counts[label]; });
   return labels;
 }
 
@@ -75,12 +73,14 @@ void write_sizes(Markup& page, std::span<const ClientStatistics> clients) {
 
 void write_labels(Markup& page, std::span<const ClientStatistics> clients, const std::vector<std::int64_t>& labels) {
   const double height = plot_side / static_cast<double>(labels.size());
+  const std::size_t named_each = (labels.size() + max_names - 1) / max_names;
   std::array<std::string, num_shades> paths;
   std::vector<Tick> names;
   for (std::size_t row = 0; row < labels.size(); ++row) {
     const double y = plot_side - static_cast<double>(row + 1) * height;
-    names.push_back(
-        {(static_cast<double>(row) + 0.5) / static_cast<double>(labels.size()), fmt::format("{}", labels[row])});
+    if (row % named_each == 0)
+      names.push_back(
+          {(static_cast<double>(row) + 0.5) / static_cast<double>(labels.size()), fmt::format("{}", labels[row])});
     for (std::size_t i = 0; i < clients.size(); ++i) {
       const double share = share_of(clients[i], labels[row]);
       if (share == 0.0) continue;
@@ -155,14 +155,16 @@ void write_clients(Markup& page, const Run& run) {
     sizes.push_back(client.train_examples);
     num_labels.push_back(std::ssize(client.labels));
   }
-  const std::vector<std::int64_t> labels = shown_labels(run.clients);
+  std::vector<std::int64_t> labels = labels_by_frequency(run.clients);
   std::string about =
       fmt::format("{} clients, each with {} training examples", grouped(std::ssize(run.clients)), range_text(sizes));
   if (labels.size() > 1) about += fmt::format(" of {} labels", range_text(num_labels));
   about += ".";
   const auto shown = std::span(run.clients).first(std::min(run.clients.size(), max_columns));
   if (shown.size() < run.clients.size()) about += fmt::format(" The first {} are drawn.", shown.size());
-  if (labels.size() == max_rows) about += fmt::format(" Of the labels, the {} most frequent are drawn.", max_rows);
+  if (labels.size() > max_rows) about += fmt::format(" Of the labels, the {} most frequent are drawn.", max_rows);
+  labels.resize(std::min(labels.size(), max_rows));
+  std::ranges::sort(labels);
   write_figure(page, {.title = "Who has what", .about = about, .legend = {}, .is_wide = true}, [&] {
     write_sizes(page, shown);
     if (labels.size() > 1) write_labels(page, shown, labels);

@@ -37,7 +37,7 @@ Axes axes_of(const std::vector<Line>& lines) {
       }
     }
   }
-  return {round_axis(first, last, 6), value_axis(low, high, 4)};
+  return {round_axis(first, last, 6), value_axis(low, high, 5)};
 }
 
 std::string path_of(const std::vector<Point>& points, const Axes& axes) {

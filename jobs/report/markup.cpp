@@ -15,10 +15,18 @@ bool is_shown(char32_t c) {
 
 }  // namespace
 
-std::string escaped(std::string_view text) {
+std::string shown(std::string_view text) {
   std::string result;
   for (std::size_t position = 0; position < text.size();) {
     const char32_t c = next_code_point(text, position);
+    append_utf8(is_shown(c) ? c : U'\ufffd', result);
+  }
+  return result;
+}
+
+std::string escaped(std::string_view text) {
+  std::string result;
+  for (const char c : shown(text)) {
     switch (c) {
       case '&':
         result += "&amp;";
@@ -36,7 +44,7 @@ std::string escaped(std::string_view text) {
         result += "&#39;";
         break;
       default:
-        append_utf8(is_shown(c) ? c : U'\ufffd', result);
+        result += c;
     }
   }
   return result;

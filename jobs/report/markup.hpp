@@ -40,7 +40,10 @@ class Markup {
   std::string text_;
 };
 
-// Text from anywhere as HTML or XML text or attribute value: what is not UTF-8 or not to be seen becomes U+FFFD.
+// Text from anywhere as text that can be shown: what is not UTF-8 and what is not to be seen becomes U+FFFD.
+std::string shown(std::string_view text);
+
+// The same as HTML or XML text or attribute value.
 std::string escaped(std::string_view text);
 
 }  // namespace fedmpi

@@ -26,8 +26,10 @@ void write_measure(Markup& page, const Run& run, const Measure& measure) {
     last = &metrics;
   }
   if (last == nullptr) return;
-  std::string note = fmt::format("round {}", last->round);
-  if (first != last) note += fmt::format("; {} in round {}", measured(*(first->*measure.value)), first->round);
+  std::string note;
+  if (last != &run.rounds.back()) note = fmt::format("in round {}", grouped(last->round));
+  if (first != last)
+    note += fmt::format("{}{} in round {}", note.empty() ? "" : ", ", measured(*(first->*measure.value)), first->round);
   write_number(page, fmt::format("{} {}", measure.source, measure.quantity), measured(*(last->*measure.value)), note);
 }
 

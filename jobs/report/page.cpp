@@ -29,7 +29,10 @@ void write_head(Markup& page, const std::string& title) {
 
 void write_notes(Markup& page, const Run& run) {
   if (run.rounds.empty() || run.rounds.back().round < run.num_rounds)
-    page.element("p", {{"class", "note"}}, fmt::format("{}: the run goes on, or was stopped.", progress_text(run)));
+    page.element("p", {{"class", "note"}},
+                 fmt::format("{}: {}", progress_text(run),
+                             run.last_words.empty() ? "the run goes on, or was stopped."
+                                                    : "the run was ended by an error. " + run.last_words));
   if (run.line_cut_short)
     page.element("p", {{"class", "note"}}, "metrics.jsonl ends in the middle of a line, which is left out.");
 }

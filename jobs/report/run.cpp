@@ -4,6 +4,7 @@
 #include "fedmpi/error.hpp"
 #include "fedmpi/job.hpp"
 #include "file_error.hpp"
+#include "last_words.hpp"
 #include "measures.hpp"
 #include "numbers.hpp"
 
@@ -103,6 +104,7 @@ Run read_run(const fs::path& directory) {
   read_job(directory / "job.toml", run);
   read_metrics(directory / "metrics.jsonl", run);
   read_partition(directory / "partition.json", run);
+  run.last_words = last_words(directory);
   return run;
 }
 

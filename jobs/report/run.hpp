@@ -21,11 +21,12 @@ struct Run {
   std::map<std::string, std::string> keys;  // result_keys of it
   std::vector<RoundMetrics> rounds;         // in ascending order; only the last one has its confusion matrix
   std::vector<ClientStatistics> clients;
+  std::string last_words;       // the error that ended it, where its log says so
   bool line_cut_short = false;  // the metrics end in the middle of a line, which is left out
 };
 
-// Reads job.toml, metrics.jsonl and partition.json, which may have been written by anyone. FileError for one that is
-// missing, too large or damaged.
+// Reads job.toml, metrics.jsonl, partition.json and the end of the log, which may have been written by anyone.
+// FileError for one that is missing, too large or damaged; the log may be missing.
 Run read_run(const std::filesystem::path& directory);
 
 }  // namespace fedmpi

@@ -68,7 +68,7 @@ std::string rectangle(double x, double y, double width, double height) {
 }
 
 void write_bars(Markup& page, const std::vector<Bar>& bars, const Axis& axis) {
-  const double step = plot_side / static_cast<double>(bars.size()), width = 0.72 * step;
+  const double step = plot_side / static_cast<double>(bars.size()), width = (bars.size() > 60 ? 1.0 : 0.72) * step;
   std::array<std::string, num_parts> paths;
   for (std::size_t i = 0; i < bars.size(); ++i) {
     double below = 0.0;

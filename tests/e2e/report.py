@@ -156,15 +156,19 @@ def failures(program):
 
 
 def hostile_names(program):
-    name = "<script>alert(1)<&amp;'"
-    assert "made_up" in (program.directory / "one/job.toml").read_text(encoding="utf-8")
+    """A directory's name, and a key and a value that only this run's job has."""
+    name, value = "<script>alert(1)<&amp;'", "</pre><script>alert(2)</script>"
     shutil.copytree(program.directory / "one", program.directory / name)
     job = program.directory / name / "job.toml"
-    job.write_text(job.read_text(encoding="utf-8").replace('"made_up"', f'"{name}\\u202E"'), encoding="utf-8")
+    text = job.read_text(encoding="utf-8")
+    assert text.count("[model]\n") == 1
+    job.write_text(text.replace("[model]\n", f'[model]\n"<i>" = "{value}\u202e"\n'), encoding="utf-8")
     page = page_of(program, name)
-    assert page.texts.count(name) >= 1 and name + "\ufffd" in page.texts, "the directory, and the run's own name"
-    assert "<script" not in page.source
-    page_of(program, name, "one")
+    assert name in page.texts and value in page.text
+    page = page_of(program, name, "one")
+    assert name in page.texts and f'model."<i>"={value}\ufffd' in page.texts, page.texts
+    for source in (page.source, page_of(program, name).source):
+        assert "<script" not in source and "<i>" not in source and "</pre><" not in source
 
 
 def write_rounds(program, run, lines, end="\n"):
@@ -177,6 +181,10 @@ def unfinished(program):
     program.run("stopped", "run.rounds=100000", "run.max_seconds=0.5", expected=3)
     page = page_of(program, "stopped")
     assert "of 100,000 rounds" in page.text and "the run goes on, or was stopped" in page.text
+    done = program.run("broken", "training.learning_rate=1e38", "federation.on_client_failure=abort", expected=1)
+    page = page_of(program, "broken")
+    sentence = done.stderr.strip().splitlines()[-1].removeprefix("fedmpi: ")
+    assert "was ended by an error" in page.text and sentence in page.text, (sentence, page.text)
     lines = program.rounds("one")
     shutil.copytree(program.directory / "one", program.directory / "begun")
     write_rounds(program, "begun", lines[:2], end='\n{"round": 2, "dig')
@@ -209,7 +217,7 @@ def many_rounds(program):
 def made_up_round(number):
     share = 1 - 1 / (1 + number / 500)
     return {"round": number, "digest": f"{number:032x}", "clients": 10, "failures": 0, "fit": {"loss": 2 - share},
-            "evaluate": {"loss": 2 - 0.9 * share, "accuracy": 0.8 * share + 0.01 * math.sin(number)},
+            "evaluate": {"loss": 2 - 0.9 * share, "accuracy": 0.8 * share + 0.01 * abs(math.sin(number))},
             "central": {"loss": 2 - 0.8 * share, "accuracy": 0.9 * share},
             "seconds": {"broadcast": 0.01, "fit": 1.0 + number % 7, "aggregate": 0.1, "evaluate": 0.5, "checkpoint": 0.05,
                         "total": 9.0}, "tokens_per_second": 1e4, "bytes_sent": 10**9, "peak_rss_bytes": 10**9}
@@ -238,10 +246,11 @@ def bad_input(program):
         refused(sentence, "bad", "-o", output)
         refused(sentence, "one", "bad", "--json")
 
-    refused("RUN", "-o", output)
+    refused("runs is required", "-o", output)
     refused("there is no nowhere: name the directory of a run", "nowhere", "-o", output)
     refused("is not a directory", "job.toml", "-o", output)
-    refused("has no job.toml", ".", "-o", output)
+    (directory / "empty").mkdir()
+    refused("empty has no job.toml: name the directory of a run", "empty", "-o", output)
     refused("given twice", "one", "one/", "-o", output)
     for name in ("job.toml", "metrics.jsonl", "partition.json"):
         damaged(name, None, f"bad has no {name}")
@@ -254,7 +263,8 @@ def bad_input(program):
     damaged("metrics.jsonl", good[1].replace('"fit":', '"fit":-', 1) + "\n", "line 1:")
     damaged("metrics.jsonl", re.sub('"total":', '"total":-', good[1]) + "\n", "seconds.total is no time")
     damaged("metrics.jsonl", good[1].replace('"digest":"', '"digest":"<') + "\n", "the digest is none")
-    damaged("metrics.jsonl", "\udcff\n", "line 1:")
+    damaged("metrics.jsonl", "\udcff\x1b[31m\n", "line 1:")
+    damaged("job.toml", '[run]\n"\\u001b[31m" = 1\n', "[run] has no key '\ufffd[31m'")
     damaged("partition.json", "", "bad/partition.json: is damaged after 0 clients")
     damaged("partition.json", '{"clients": [7]}', "bad/partition.json: is damaged")
     shutil.rmtree(directory / "bad/log")

@@ -34,7 +34,7 @@ AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 MpiDefault=none
-SchedulerParameters=bf_interval=1
+SchedulerParameters=bf_interval=1,sched_interval=2
 ReturnToService=0
 KillWait=5
 SlurmdParameters=config_overrides
@@ -58,11 +58,12 @@ class Cluster:
         self.directory = pathlib.Path(directory)
         self.nodes = [f"n{i + 1}" for i in range(num_nodes)]
         self.cpus = cpus
-        self.environment = dict(os.environ, PATH=PATH, SLURM_CONF=str(self.directory / "slurm.conf"))
+        # TMPDIR: Open MPI's launcher names a directory there by its process number, of which others were left elsewhere.
+        self.environment = dict(os.environ, PATH=PATH, SLURM_CONF=str(self.directory / "slurm.conf"), TMPDIR=str(self.directory / "tmp"))
         self.daemons = {}
 
     def __enter__(self):
-        for part in ("state", *(f"{node}/{kind}" for node in self.nodes for kind in ("spool", "tmp"))):
+        for part in ("state", "tmp", *(f"{node}/{kind}" for node in self.nodes for kind in ("spool", "tmp"))):
             (self.directory / part).mkdir(parents=True)
         (self.directory / "slurm.conf").write_text(CONFIGURATION.format(
             host=socket.gethostname(), user=getpass.getuser(), directory=self.directory, nodes=f"n[1-{len(self.nodes)}]",
@@ -84,11 +85,17 @@ class Cluster:
         self._start(node, "unshare", "--uts", "--mount", "--propagation", "private", "sh", "-c",
                     f"hostname {node} && mount -t tmpfs none /dev/shm && exec slurmd -D -N {node}")
 
-    def __call__(self, *command):
+    def __call__(self, *command, cwd=None, variables=None):
         """What a command prints."""
-        done = subprocess.run(command, env=self.environment, text=True, capture_output=True, timeout=GUARD_SECONDS, check=False)
+        done = subprocess.run(command, env={**self.environment, **(variables or {})}, cwd=cwd, text=True, capture_output=True,
+                              timeout=GUARD_SECONDS, check=False)
         assert done.returncode == 0, f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
+
+    def account(self):
+        """The last lines of every daemon's log."""
+        logs = sorted(self.directory.glob("**/slurm*.log"))
+        return "".join(f"{log.name} of {log.parent.name}:\n" + "".join(log.read_text(encoding="utf-8").splitlines(True)[-15:]) for log in logs)
 
     def __exit__(self, *_):
         for daemon in self.daemons.values():

@@ -35,7 +35,8 @@ def enter():
     finally:
         process.kill()
         process.wait()
-        shutil.rmtree(directory, ignore_errors=True)
+        while os.path.exists(directory):  # what was in it may still be about to end
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _network_up():

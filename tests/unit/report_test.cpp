@@ -82,6 +82,7 @@ TEST(ReportMarkup, NothingThatIsGivenBecomesMarkup) {
   for (const char* bad : {"\xFF", "\x01", "\x7F", "\xE2\x80\xAE", "\xEF\xBF\xBF"})
     EXPECT_EQ(escaped(bad), "\xEF\xBF\xBD") << "not UTF-8, a control, one that turns the text, none at all";
   EXPECT_EQ(escaped(std::string_view("\0", 1)), "\xEF\xBF\xBD");
+  EXPECT_EQ(shown("<\x1B[1m\n"), "<\xEF\xBF\xBD[1m\n");
   Markup page("");
   {
     const auto element = page.element("p", {{"title", "\"><b>"}});
@@ -142,7 +143,7 @@ TEST(ReportComparison, GroupsByTheKeysThatDiffer) {
   const std::map<std::string, std::string> avg = {{"strategy.name", "\"fedavg\""}},
                                            prox = {{"strategy.name", "\"fedprox\""}, {"strategy.proximal_mu", "0.1"}};
   const Runs runs = {made_run("a", 1, avg, {0.1, 0.5, 0.7}), made_run("b", 1, prox, {0.1, 0.4}),
-                                 made_run("c", 2, avg, {0.2, 0.7}), made_run("d", 2, prox, {0.1, 0.6})};
+                     made_run("c", 2, avg, {0.2, 0.7}), made_run("d", 2, prox, {0.1, 0.6})};
   const Comparison comparison = compare(runs);
   EXPECT_EQ(comparison.keys, Strings{"strategy.name"}) << "that fedprox has an option follows from its name";
   ASSERT_EQ(comparison.groups.size(), 2U);
@@ -166,8 +167,7 @@ TEST(ReportComparison, AnOptionWithSeveralValuesIsNamed) {
 }
 
 TEST(ReportComparison, ASeedCountsOnce) {
-  const Runs runs = {made_run("first", 1, {}, {0.5}), made_run("again", 1, {}, {0.5}),
-                                 made_run("other", 2, {}, {0.9})};
+  const Runs runs = {made_run("first", 1, {}, {0.5}), made_run("again", 1, {}, {0.5}), made_run("other", 2, {}, {0.9})};
   const Comparison comparison = compare(runs);
   ASSERT_EQ(comparison.groups.size(), 2U);
   EXPECT_EQ(comparison.groups[0].runs, (std::vector<std::size_t>{0, 2}));

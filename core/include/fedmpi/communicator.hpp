@@ -63,6 +63,8 @@ class FEDMPI_API Communicator {
   bool is_host(int rank) const noexcept { return rank != 0 || size_ == 1; }
   // The cores this rank may use, divided among the hosts that share them; at least 1.
   int cores_per_host() const noexcept { return cores_per_host_; }
+  // The lowest rank on this rank's node, as they were numbered when the job began.
+  int node() const noexcept { return node_; }
   // After so many seconds a stopped rank on a node with others is ended; 0: never.
   void set_frozen_rank_seconds(double seconds) { session_.end_frozen({}, seconds); }
 
@@ -125,6 +127,7 @@ class FEDMPI_API Communicator {
   int rank_ = 0;
   int size_ = 1;
   int cores_per_host_ = 1;
+  int node_ = 0;
   bool stop_ = false;  // asked for since the last await_reports
   bool loss_noticed_ = false;
   std::int64_t bytes_sent_ = 0;

@@ -4,12 +4,14 @@
 #include "fedmpi/export.hpp"
 #include "fedmpi/job.hpp"
 #include "fedmpi/model.hpp"
+#include "fedmpi/plugin.hpp"
 #include "fedmpi/strategy.hpp"
 
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace fedmpi {
 
@@ -22,6 +24,7 @@ struct Experiment {
   std::unique_ptr<Model> model;
   std::unique_ptr<Dataset> dataset;
   std::map<std::string, std::string> versions;  // of libraries and, as "plugin.model", the plugins' digests
+  std::vector<Plugin> plugins;                  // of the strategy, the model and the dataset
 };
 
 // Throws UserErrors: a plugin that is not there, a wrong option, a model and a dataset that do not fit together.

@@ -1,0 +1,291 @@
+#include "rates.hpp"
+
+#include "fedmpi/checkpoint.hpp"
+#include "fedmpi/digest.hpp"
+#include "fedmpi/error.hpp"
+#include "fedmpi/one_thread.hpp"
+#include "slices.hpp"
+#include "stopwatch.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+namespace fedmpi {
+
+namespace {
+
+constexpr double fit_seconds = 4.0, evaluate_seconds = 2.0, least_share = 0.5;  // of them, even for small jobs
+constexpr std::int64_t most_saved_bytes = 64'000'000;
+constexpr std::size_t line_length = 700, most_lines = 10'000;  // of a checkpoint's history
+constexpr double slow_seconds = 0.1;                           // of a block of evaluation
+constexpr std::size_t least_samples = 2, enough_samples = 400;
+
+// Passes through Host::fit, which takes an exception of the standard for a client's failure.
+struct EnoughMeasured {};
+
+// 0 .. count - 1 over and over, each next one far from those before it.
+class Scattered {
+ public:
+  explicit Scattered(std::size_t count) : count_{count} {}
+  std::size_t next() {
+    constexpr double golden = 0.6180339887498949;
+    place_ += golden;
+    place_ -= static_cast<double>(static_cast<std::int64_t>(place_));
+    return std::min(count_ - 1, static_cast<std::size_t>(place_ * static_cast<double>(count_)));
+  }
+
+ private:
+  std::size_t count_;
+  double place_ = 0.0;
+};
+
+bool is_enough(const Stopwatch& stopwatch, std::size_t num_samples, double seconds) {
+  return (stopwatch.seconds() > seconds && num_samples >= least_samples) ||
+         (num_samples >= enough_samples && stopwatch.seconds() > least_share * seconds);
+}
+
+void check_fitted(const FitOutcome& outcome) {
+  if (!outcome.failures.empty())
+    throw UserError(fmt::format("client {} failed when its first examples were tried: {}", outcome.failures[0].client,
+                                outcome.failures[0].message));
+}
+
+// One client's fit as it was seen from outside.
+struct SeenFit {
+  double seconds, between_steps;  // of all of it; from the end of the first step to that of the last
+  std::int64_t first_tokens, cost;
+};
+
+}  // namespace
+
+RateMeasurement::RateMeasurement(Experiment& experiment, const Partition& partition, const FederatedState& state)
+    : experiment_{experiment},
+      partition_{partition},
+      state_{state},
+      shortened_{.train = std::vector<std::vector<std::int64_t>>(partition.train.size()), .test = {}, .central = {}},
+      host_{experiment, shortened_, state.clients} {}
+
+void RateMeasurement::evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> mine) {
+  if (mine.empty()) return;
+  const auto seconds_of = [&](std::span<const std::size_t> chosen) {
+    const Stopwatch own;
+    host_.evaluate(blocks, chosen, state_.global);
+    return own.seconds();
+  };
+  const auto costliest = std::ranges::max_element(blocks, {}, &EvaluationBlock::cost);
+  const std::size_t largest[] = {static_cast<std::size_t>(costliest - blocks.begin())};
+  const bool is_slow = seconds_of(largest) > slow_seconds;
+  Scattered order(mine.size());
+  // What comes before the first block, the loading of the parameters, is the same for one block and for two. Beside
+  // slow blocks it is nothing.
+  if (!is_slow) {
+    std::vector<double> before_first;
+    for (int i = 0; i < 3; ++i) {
+      const std::size_t block = mine[order.next()], twice[] = {block, block};
+      const double one = seconds_of(std::span(twice).first(1)), two = seconds_of(twice);
+      before_first.push_back(std::max(0.0, 2.0 * one - two));
+    }
+    std::ranges::sort(before_first);
+    rates_.load_seconds = before_first[1];
+  }
+
+  std::vector<Sample> samples;
+  const Stopwatch stopwatch;
+  while (!is_enough(stopwatch, samples.size(), evaluate_seconds)) {
+    const std::size_t block = mine[order.next()], twice[] = {block, block};
+    const std::size_t times = is_slow ? 1 : 2;
+    const double seconds = seconds_of(std::span(twice).first(times)) - rates_.load_seconds;
+    samples.push_back({.units = static_cast<double>(blocks[block].cost),
+                       .seconds = std::max(0.0, seconds) / static_cast<double>(times)});
+  }
+  rates_.block = fit_line(samples);
+}
+
+// A batch of the longest examples that one client has.
+void RateMeasurement::fit_longest_batch(int round) {
+  const auto lengths = experiment_.dataset->lengths(Split::train);
+  const auto length = [&](std::int64_t example) { return lengths[static_cast<std::size_t>(example)]; };
+  std::int64_t longest = -1, client = 0;
+  std::vector<std::int64_t> chosen;
+  for (std::size_t i = 0; i < partition_.train.size(); ++i) {
+    std::vector<std::int64_t> own = partition_.train[i];
+    const auto size = std::min(own.size(), static_cast<std::size_t>(experiment_.job.training.batch_size));
+    std::partial_sort(
+        own.begin(), own.begin() + static_cast<std::ptrdiff_t>(size), own.end(),
+        [&](std::int64_t a, std::int64_t b) { return std::pair(-length(a), a) < std::pair(-length(b), b); });
+    own.resize(size);
+    const std::int64_t tokens = std::transform_reduce(own.begin(), own.end(), std::int64_t{0}, std::plus<>(), length);
+    if (tokens > longest) {
+      longest = tokens;
+      client = static_cast<std::int64_t>(i);
+      chosen = std::move(own);
+    }
+  }
+  shortened_.train[static_cast<std::size_t>(client)] = chosen;
+  host_.begin_round(round, 1);
+  const std::vector<std::int64_t> only{client};
+  try {
+    host_.fit(only, state_.global, state_.server_vectors, [](std::int64_t) { throw EnoughMeasured{}; });
+  } catch (const EnoughMeasured&) {
+  }
+  check_fitted(host_.outcome());
+}
+
+// Two whole batches and half of one: what a smaller batch costs shows too.
+void RateMeasurement::shorten(std::int64_t client) {
+  const auto& whole = partition_.train[static_cast<std::size_t>(client)];
+  const auto wanted = static_cast<std::size_t>(std::max<std::int64_t>(experiment_.job.training.batch_size * 5 / 2, 1));
+  shortened_.train[static_cast<std::size_t>(client)].assign(
+      whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(std::min(whole.size(), wanted)));
+}
+
+void RateMeasurement::fit(std::span<const std::int64_t> clients, int round,
+                          const std::function<void(std::int64_t)>& advance) {
+  if (clients.empty()) return;
+  fit_longest_batch(round);
+  std::vector<Sample> steps;
+  std::vector<SeenFit> fits;
+  Scattered order(clients.size());
+  const Stopwatch stopwatch;
+  while (!is_enough(stopwatch, std::max(steps.size(), fits.size()), fit_seconds)) {
+    const std::vector<std::int64_t> only{clients[order.next()]};
+    shorten(only[0]);
+    host_.begin_round(round, 1);
+    SeenFit seen{.seconds = 0.0, .between_steps = 0.0, .first_tokens = -1, .cost = 0};
+    const Stopwatch own;
+    double last = 0.0;
+    try {
+      host_.fit(only, state_.global, state_.server_vectors, [&](std::int64_t tokens) {
+        advance(tokens);
+        const double now = own.seconds();
+        if (seen.first_tokens < 0) {
+          seen.first_tokens = tokens;
+        } else {
+          steps.push_back({.units = static_cast<double>(tokens), .seconds = now - last});
+          seen.between_steps += now - last;
+        }
+        last = now;
+        if (stopwatch.seconds() > 2 * fit_seconds && steps.size() >= least_samples) throw EnoughMeasured{};
+      });
+      seen.seconds = own.seconds();
+      for (const std::int64_t cost : training_costs(shortened_, *experiment_.dataset, only)) seen.cost = cost;
+      fits.push_back(seen);
+    } catch (const EnoughMeasured&) {
+    }
+    check_fitted(host_.outcome());
+  }
+  rates_.step = fit_line(steps);
+
+  // Whatever a fit took besides its steps. Where all have one step it cannot be told apart, nor need it.
+  const Exchange exchange = experiment_.strategy->exchange();
+  std::vector<Sample> besides;
+  for (const SeenFit& seen : fits) {
+    double seconds = seen.seconds - seen.between_steps - rates_.step.at(static_cast<double>(seen.first_tokens));
+    if (steps.empty()) seconds = seen.seconds;
+    const auto cost = static_cast<double>(seen.cost);
+    if (exchange.global_gradient) seconds -= rates_.step.per_unit * cost;
+    if (exchange.initial_loss) seconds -= rates_.block.per_unit * cost;
+    besides.push_back({.units = steps.empty() ? cost : 0.0, .seconds = std::max(0.0, seconds)});
+  }
+  rates_.client = fit_line(besides);
+  if (!steps.empty() && !besides.empty())
+    rates_.client = {.fixed = std::transform_reduce(besides.begin(), besides.end(), 0.0, std::plus<>(),
+                                                    [](const Sample& one) { return one.seconds; }) /
+                              static_cast<double>(besides.size()),
+                     .per_unit = 0.0};
+  has_fitted_ = true;
+}
+
+void RateMeasurement::slice(std::span<const FitRecord> records, int round) {
+  Strategy& strategy = *experiment_.strategy;
+  std::vector<std::vector<std::int64_t>> clients(1);
+  for (const FitRecord& record : records) clients[0].push_back(record.client);
+  const FitRound all{.round = round, .num_clients = experiment_.job.federation.clients, .records = records};
+  const Slices slices(clients, state_.parameters.numel());
+  const std::int64_t length = slices.share(0, 0).length;
+  at::Tensor updates = at::randn({std::ssize(records), length}, at::kFloat).mul_(1e-3);
+  at::Tensor vectors = state_.server_vectors.narrow(1, 0, length).clone();
+  for (int turn = 0; turn < 2; ++turn) {  // the first is not timed
+    const Stopwatch stopwatch;
+    if (strategy.exchange().products) {
+      const at::Tensor products = slices.products(updates, vectors);
+      const OneThread one_thread;
+      const auto chosen = strategy.compare(products, all);
+      clients[0].clear();
+      for (const std::int64_t row : chosen) clients[0].push_back(records[static_cast<std::size_t>(row)].client);
+    }
+    const Slices some(clients, state_.parameters.numel());
+    const at::Tensor travels =
+        at::empty({std::ssize(clients[0]), length}, at::kFloat).copy_(updates.narrow(0, 0, std::ssize(clients[0])));
+    some.aggregate(strategy, all, travels, state_.parameters.narrow(0, 0, length).clone(), vectors);
+    rates_.slice_seconds = stopwatch.seconds();
+  }
+}
+
+ServerTrial RateMeasurement::serve(FederatedState& state, std::span<const FitRecord> records, int round,
+                                   const std::filesystem::path& directory) const {
+  ServerTrial trial;
+  double total_weight = 0.0;
+  for (const FitRecord& record : records) total_weight += record.weight;
+  at::Tensor next;
+  if (experiment_.strategy->exchange().aggregation == Aggregation::slices)
+    next = at::cat({state.parameters.unsqueeze(0), state.server_vectors});
+  const Stopwatch advance_stopwatch;
+  const at::Tensor mean = host_.sum().mean(std::max(total_weight, 1.0));
+  state.advance({.round = round, .num_clients = experiment_.job.federation.clients, .records = records}, mean, next);
+  trial.seconds.advance = advance_stopwatch.seconds();
+  trial.mean_bytes = static_cast<std::int64_t>(mean.nbytes());
+
+  const auto num_rounds = static_cast<std::size_t>(experiment_.job.run.rounds);
+  const Stopwatch record_stopwatch;
+  const ServerState saved = state.save();
+  Checkpoint checkpoint{
+      .round = round,
+      .digest = digest(saved.global),
+      .layout = experiment_.model->layout(),
+      .parameters = saved.global.clone(),
+      .strategy_state = saved.strategy,
+      .job = experiment_.resolved_job,
+      .dataset_digest = experiment_.dataset->digest(),
+      .model_digest = experiment_.model->digest(),
+      .history = std::vector(std::min<std::size_t>(num_rounds, most_lines), std::string(line_length, ' ')),
+      .versions = experiment_.versions};
+  std::int64_t bytes = static_cast<std::int64_t>(checkpoint.parameters.nbytes());
+  for (NamedTensor& one : checkpoint.strategy_state) {
+    one.tensor = one.tensor.clone();
+    bytes += static_cast<std::int64_t>(one.tensor.nbytes());
+  }
+  trial.seconds.record = record_stopwatch.seconds();
+
+  // Of a large one a part is enough.
+  double share = 1.0;
+  if (bytes > most_saved_bytes) {
+    share = static_cast<double>(most_saved_bytes) / static_cast<double>(bytes);
+    checkpoint.parameters = checkpoint.parameters.narrow(
+        0, 0, std::min(checkpoint.parameters.numel(), most_saved_bytes / static_cast<std::int64_t>(sizeof(float))));
+    checkpoint.strategy_state.clear();
+  }
+  const std::filesystem::path file = checkpoint_path(directory, round);
+  const Stopwatch save_stopwatch;
+  save_checkpoint(file, checkpoint);
+  trial.seconds.save = save_stopwatch.seconds() / share;
+  const auto written = static_cast<std::int64_t>(std::filesystem::file_size(file));
+  trial.checkpoint_bytes = share < 1.0 ? bytes : written;
+  std::filesystem::remove(file);
+  return trial;
+}
+
+double copy_bytes_per_second() {
+  const OneThread one_thread;
+  const at::Tensor from = at::ones({1 << 24}, at::kByte), to = at::empty_like(from);
+  to.copy_(from);
+  const Stopwatch stopwatch;
+  for (int i = 0; i < 4; ++i) to.copy_(from);
+  return 4.0 * static_cast<double>(from.nbytes()) / stopwatch.seconds();
+}
+
+}  // namespace fedmpi

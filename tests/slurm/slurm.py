@@ -1,0 +1,175 @@
+"""The scripts of slurm/ on a real Slurm: a controller and four nodes, all on this machine and ended with the test.
+
+    slurm.py --fedmpi PROGRAM --mpirun MPIRUN --source DIR --workdir DIR [--only NAME ...]
+
+Every run must end with the digests of one that a single process did undisturbed.
+"""
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import signal
+import statistics
+import sys
+import time
+
+import isolation
+from cluster import Cluster, missing
+from runs import Failure, Runs
+
+JOB = """\
+[run]
+name = "made_up"
+rounds = 3
+threads = 1
+[federation]
+clients = 8
+[model]
+name = "logistic"
+num_features = 100
+[data]
+name = "synthetic"
+num_features = 100
+train_examples = 4000
+test_examples = 200
+[training]
+local_epochs = 2
+batch_size = 4
+learning_rate = 0.01
+[checkpoint]
+every = 2
+"""
+# A few ranks of one processor each, in place of what the scripts ask for.
+SMALL = ("--ntasks=4", "--cpus-per-task=1")
+
+
+def plain(runs):
+    for launcher in ("srun", runs.mpirun):
+        name = f"plain-{pathlib.Path(launcher).name}"
+        runs.finish(runs.submit("imdb.sbatch", name, *SMALL, launcher=launcher, settings=["run.rounds=20"]))
+        runs.compare(name, "run.rounds=20")
+        assert "8 clients on 4 ranks, 1 thread a rank" in runs.log(name), runs.log(name)
+
+
+def sweep(runs):
+    """As many jobs as the script says, of two ranks each."""
+    for launcher, name in (("srun", "sweep-srun"), (runs.mpirun, "sweep-mpirun")):
+        runs.finish(runs.submit("sweep.sbatch", name, "--ntasks=2", "--cpus-per-task=1", launcher=launcher), tasks=6)
+        for strategy in ("fedavg", "fedprox"):
+            for seed in (1, 2, 3):
+                runs.compare(f"{name}/{strategy}-{seed}", f"strategy.name={strategy}", f"run.seed={seed}")
+
+
+def hetjob(runs):
+    for launcher, name in (("srun", "hetjob-srun"), (runs.mpirun, "hetjob-mpirun")):
+        runs.finish(runs.submit("hetjob.sbatch", name, launcher=launcher))
+        runs.compare(name)
+        assert "8 clients on 9 ranks" in runs.log(name), runs.log(name)
+
+
+def requeue_at_the_end_of_time(runs):
+    """A minute of wall time, of which the signal leaves less, for a run of more than two of what it leaves."""
+    seconds = statistics.median(line["seconds"]["total"] for line in runs.metrics("plain-srun")[1:])
+    rounds = f"run.rounds={max(20, round(75 / seconds))}"
+    job = runs.submit("requeue.sbatch", "requeue", *SMALL, "--time=1", "--signal=B:USR1@20", launcher="srun", settings=[rounds])
+    runs.finish(job)
+    runs.compare("requeue", rounds)
+    assert runs.restarts(job) >= 2, f"it was requeued {runs.restarts(job)} times"
+    print(f"    {rounds}, requeued {runs.restarts(job)} times", flush=True)
+
+
+def requeue_by_signal(runs):
+    """What a wall time does, at moments of the test's choice."""
+    rounds = "run.rounds=400"
+    job = runs.submit("requeue.sbatch", "signalled", *SMALL, launcher=runs.mpirun, settings=[rounds])
+    for restarts in range(2):
+        runs.wait_for_rounds("signalled", 15 * (restarts + 1))
+        runs.cluster("scancel", "--batch", "--signal=USR1", job)
+        runs.wait("a restart", lambda: runs.restarts(job) > restarts)
+    runs.finish(job)
+    runs.compare("signalled", rounds)
+
+
+def requeue_without_progress(runs):
+    """Rounds that do not fit into the wall time: not requeued for ever."""
+    long_rounds = ["training.local_epochs=100000"]
+    job = runs.submit("requeue.sbatch", "long_rounds", *SMALL, launcher="srun", settings=long_rounds)
+    for restarts in range(2):
+        runs.wait_for_rounds("long_rounds", 1)
+        runs.wait("round 1 to begin", lambda: len(re.findall("round 1/3: fit", runs.printed(job))) > restarts)
+        runs.cluster("scancel", "--batch", "--signal=USR1", job)
+        if restarts == 0:
+            runs.wait("a restart", lambda: runs.restarts(job) == 1)
+            runs.wait("its start", lambda: "resumed after round 0" in runs.printed(job))
+    runs.finish(job, state="FAILED")
+    assert "no round was done in this time" in runs.printed(job), runs.printed(job)
+
+
+def lost_rank(runs):
+    rounds = "run.rounds=150"
+    job = runs.submit("ulfm.sbatch", "lost_rank", "--ntasks-per-node=1", "--cpus-per-task=1", settings=[rounds])
+    runs.wait_for_rounds("lost_rank", 10)
+    os.kill(runs.ranks()[2], signal.SIGKILL)
+    runs.finish(job)
+    runs.compare("lost_rank", rounds)
+    assert "1 of 4 ranks lost" in runs.printed(job), runs.printed(job)
+    assert "resumed after" not in runs.printed(job), "it was started again"
+
+
+def lost_node(runs):
+    rounds = "run.rounds=150"
+    job = runs.submit("ulfm.sbatch", "lost_node", "--ntasks-per-node=1", "--cpus-per-task=1", settings=[rounds])
+    runs.wait_for_rounds("lost_node", 10)
+    runs.cluster("scontrol", "update", "NodeName=n3", "State=DOWN", "Reason=test")
+    runs.finish(job)
+    runs.cluster("scontrol", "update", "NodeName=n3", "State=RESUME")
+    runs.compare("lost_node", rounds)
+    assert "it goes on on n1 n2 n4" in runs.printed(job) and "on 3 ranks" in runs.printed(job), runs.printed(job)
+
+
+def readme(runs):
+    """Every command of slurm/README.md, as it stands, for the small job."""
+    text = (runs.source / "slurm" / "README.md").read_text(encoding="utf-8")
+    commands = [line for block in re.findall(r"```\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    assert len(commands) > 5, commands
+    for command in commands:
+        printed = runs.cluster("bash", "-c", command, **runs.situation())
+        print(f"    {command}", flush=True)
+        for job in re.findall(r"Submitted batch job (\d+)", printed):
+            runs.finish(job, tasks=6 if "sweep" in command else 1)
+
+
+CHECKS = {check.__name__: check for check in (plain, sweep, hetjob, requeue_by_signal, requeue_without_progress, lost_rank, lost_node,
+                                             readme, requeue_at_the_end_of_time)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fedmpi", required=True, type=pathlib.Path)
+    parser.add_argument("--mpirun", required=True)
+    parser.add_argument("--source", required=True, type=pathlib.Path)
+    parser.add_argument("--workdir", required=True, type=pathlib.Path)
+    parser.add_argument("--only", nargs="+", choices=CHECKS, default=list(CHECKS))
+    args = parser.parse_args()
+    if lacking := missing():
+        isolation.skip(f"this machine has no {', '.join(lacking)}: install what tests/apt-packages.txt names")
+    directory = isolation.enter()
+    workdir = args.workdir.resolve() / "slurm"
+    shutil.rmtree(workdir, ignore_errors=True)
+    workdir.mkdir(parents=True)
+    (workdir / "job.toml").write_text(JOB, encoding="utf-8")
+    with Cluster(directory, num_nodes=4, cpus=16) as cluster:
+        runs = Runs(cluster, args.fedmpi.resolve(), args.mpirun, args.source.resolve(), workdir)
+        for name in args.only:
+            started = time.monotonic()
+            try:
+                CHECKS[name](runs)
+            except (AssertionError, Failure) as failure:
+                print(f"{name}: FAILED: {failure}\n{cluster.account()}", flush=True)
+                sys.exit(1)
+            print(f"{name}: as it should be, {time.monotonic() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
