@@ -163,7 +163,7 @@ PrepareSummary prepare(const PrepareSettings& settings, const std::function<std:
   const Vocabulary vocabulary(settings.vocabulary);
   const std::unique_ptr<ExampleSource> source = open();
   const Interruption interruption;  // outlives the output: a signal ends the process once that is put away
-  StagedOutput output(settings.output);
+  StagedOutput output(settings.output, StagedOutput::Refused::shards);
 
   TokenizerPool pool(vocabulary, settings.lower_case, settings.max_tokens, num_threads(settings));
   read_all(*source, pool, interruption, settings.progress);

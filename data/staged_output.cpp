@@ -20,8 +20,9 @@ namespace {
                   path);
 }
 
-void sync_directory(const std::filesystem::path& path) {
-  const int handle = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+// A file or a directory.
+void sync(const std::filesystem::path& path) {
+  const int handle = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (handle < 0) fail(path, std::generic_category().message(errno));
   const int status = ::fsync(handle);
   const int error = errno;
@@ -37,12 +38,13 @@ bool is_shard(const std::filesystem::path& file) {
 
 }  // namespace
 
-StagedOutput::StagedOutput(std::filesystem::path directory) : directory_{std::move(directory)} {
+StagedOutput::StagedOutput(std::filesystem::path directory, Refused refused)
+    : directory_{std::move(directory)}, refused_{refused} {
   if (!directory_.has_filename()) directory_ = directory_.parent_path();
-  refuse_shards();
+  refuse();
   try {
     make_directory();
-    std::string pattern = (directory_ / ".prepare-XXXXXX").string();
+    std::string pattern = (directory_ / ".unfinished-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) fail(directory_, std::generic_category().message(errno));
     staging_ = pattern;
   } catch (...) {
@@ -59,28 +61,32 @@ StagedOutput::~StagedOutput() {
 }
 
 void StagedOutput::commit(const std::vector<std::string>& names) {
-  refuse_shards();
+  refuse();
+  for (const std::string& name : names) sync(staging_ / name);
   for (const std::string& name : names) {
     std::error_code error;
     std::filesystem::rename(staging_ / name, directory_ / name, error);
     if (error) fail(directory_ / name, error.message());
     moved_.push_back(directory_ / name);
   }
-  sync_directory(directory_);
+  sync(directory_);
   moved_.clear();
   made_.clear();
 }
 
-void StagedOutput::refuse_shards() const {
+void StagedOutput::refuse() const {
   std::error_code error;
   if (!std::filesystem::exists(directory_, error)) return;
   const auto entries = std::filesystem::directory_iterator(directory_, error);
   if (error) fail(directory_, error.message());
-  const auto found = std::find_if(begin(entries), end(entries), [](const auto& entry) { return is_shard(entry); });
-  if (found != end(entries)) {
-    throw UserError(fmt::format("{}: holds {} already; remove the shards there or choose another output directory",
-                                directory_.string(), found->path().filename().string()));
-  }
+  const auto found = std::find_if(begin(entries), end(entries), [this](const auto& entry) {
+    return refused_ == Refused::anything ? entry.path() != staging_ : is_shard(entry);
+  });
+  if (found == end(entries)) return;
+  throw UserError(fmt::format("{}: holds {} already; {}", directory_.string(), found->path().filename().string(),
+                              refused_ == Refused::anything
+                                  ? "give a directory that is empty or that does not exist yet"
+                                  : "remove the shards there or choose another output directory"));
 }
 
 void StagedOutput::make_directory() {

@@ -73,6 +73,8 @@ void Vocabulary::load(const std::string& text, const std::filesystem::path& path
     if (token.ends_with('\r')) token.remove_suffix(1);
     check_token(token, size_, path);
     insert(token, size_, path);
+    text_ += token;
+    starts_.push_back(text_.size());
     start = end + 1;
   }
 }
@@ -121,6 +123,11 @@ std::uint32_t Vocabulary::walk(std::string_view text) const {
   for (std::size_t i = 0; i < text.size() && node != no_node; ++i)
     node = child(node, static_cast<unsigned char>(text[i]));
   return node;
+}
+
+std::string_view Vocabulary::token(std::int32_t id) const {
+  const auto at = static_cast<std::size_t>(id);
+  return std::string_view(text_).substr(starts_[at], starts_[at + 1] - starts_[at]);
 }
 
 std::int32_t Vocabulary::find(std::string_view token) const {

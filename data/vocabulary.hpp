@@ -24,6 +24,9 @@ class Vocabulary {
   std::int32_t cls() const { return cls_; }
   std::int32_t sep() const { return sep_; }
 
+  // The line of an id in [0, size()).
+  std::string_view token(std::int32_t id) const;
+
   // Id of a whole line, -1 when there is none.
   std::int32_t find(std::string_view token) const;
 
@@ -56,6 +59,8 @@ class Vocabulary {
   std::vector<std::int32_t> node_ids_;  // [node]: the token that ends there, or -1
   std::uint32_t continuation_ = no_node;
   std::vector<std::pair<std::string, std::int32_t>> specials_;
+  std::string text_;                    // the tokens, one after another
+  std::vector<std::size_t> starts_{0};  // [size + 1]: in text_
   std::string digest_;
   std::int32_t size_ = 0, unknown_ = -1, cls_ = -1, sep_ = -1;
 };

@@ -1,7 +1,9 @@
 #include "check_command.hpp"
+#include "export_command.hpp"
 #include "fedmpi/communicator.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/options.hpp"
+#include "inspect_command.hpp"
 #include "launch.hpp"
 #include "manual_command.hpp"
 #include "new_command.hpp"
@@ -77,6 +79,8 @@ int main(int argc, char** argv) {
     add_check_command(program, argc, argv, status);
     add_verify_command(program, argc, argv, status);
     add_prepare_command(program);
+    add_inspect_command(program);
+    add_export_command(program);
     add_plugins_command(program);
     add_new_command(program);
     add_manual_command(program);

@@ -1,6 +1,7 @@
 #include "client_states.hpp"
 
 #include "digested_tensor.hpp"
+#include "fedmpi/client_state_files.hpp"
 #include "fedmpi/digest.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/hdf5_file.hpp"
@@ -51,11 +52,11 @@ std::optional<Name> parse(const fs::path& path) {
   return parsed;
 }
 
-at::Tensor read_kept(const fs::path& path, std::int64_t size) {
+at::Tensor read_kept(const fs::path& path) {
   const Hdf5Reader file(path);
   at::Tensor kept = read_digested(file, dataset);
-  if (kept.dim() != 1 || kept.scalar_type() != at::kFloat || kept.numel() != size)
-    throw file_error(path, fmt::format("{} is not 1-D, float32 and of {} elements", dataset, size));
+  if (kept.dim() != 1 || kept.scalar_type() != at::kFloat)
+    throw file_error(path, fmt::format("{} is not 1-D and float32", dataset));
   return kept;
 }
 
@@ -63,6 +64,24 @@ at::Tensor read_kept(const fs::path& path, std::int64_t size) {
 
 fs::path client_states_directory(const fs::path& checkpoints) {
   return checkpoints / "client_states";
+}
+
+at::Tensor load_client_state(const fs::path& path) {
+  rehearse(path, [&] { read_kept(path); });
+  return read_kept(path);
+}
+
+std::vector<fs::path> client_state_files(const Checkpoint& checkpoint, const fs::path& path) {
+  const auto saved = std::ranges::find(checkpoint.strategy_state, rounds_name, &NamedTensor::name);
+  if (saved == checkpoint.strategy_state.end()) return {};
+  const at::Tensor& rounds = saved->tensor;
+  if (rounds.dim() != 1 || rounds.scalar_type() != at::kInt)
+    throw file_error(path, "its table of what clients keep is not 1-D and int32");
+  std::vector<fs::path> files;
+  for (std::int64_t client = 0; client < rounds.numel(); ++client)
+    if (const std::int32_t round = rounds.const_data_ptr<std::int32_t>()[client]; round >= 0)
+      files.push_back(client_states_directory(path.parent_path()) / file_name(client, round));
+  return files;
 }
 
 ClientStates::ClientStates(fs::path directory, fs::path newer, std::int64_t size, int num_clients)
@@ -82,8 +101,9 @@ at::Tensor ClientStates::read(std::int64_t client) const {
   std::error_code error;
   if (!fs::exists(from, error))
     throw file_error(from, "is not there: the directory must be one that all nodes share, see --output");
-  rehearse(from, [&] { read_kept(from, size_); });
-  at::Tensor tensor = read_kept(from, size_);
+  at::Tensor tensor = load_client_state(from);
+  if (tensor.numel() != size_)
+    throw file_error(from, fmt::format("{} has {} elements where {} are kept", dataset, tensor.numel(), size_));
   if (digest(tensor) != std::string_view(kept.digest.data(), kept.digest.size()))
     throw file_error(from, "is not what the checkpoint says that this client keeps");
   return tensor;

@@ -3,6 +3,7 @@
 #include "fedmpi/error.hpp"
 #include "fedmpi/model.hpp"
 #include "fedmpi/rows.hpp"
+#include "fedmpi/safetensors_writer.hpp"
 #include "fedmpi/strategy.hpp"
 
 #include <algorithm>
@@ -33,6 +34,14 @@ std::string Model::digest() const {
 }
 std::string Model::vocabulary_digest() const {
   return {};
+}
+
+std::vector<std::string> Model::export_to(const std::filesystem::path& directory, const at::Tensor& values) const {
+  std::vector<NamedTensor> tensors;
+  for (std::size_t i = 0; i < layout().num_tensors(); ++i)
+    tensors.push_back({layout().spec(i).name, layout().view(values, i)});
+  write_safetensors(directory / "model.safetensors", tensors);
+  return {"model.safetensors"};
 }
 
 at::Tensor find_state(std::span<const NamedTensor> state, const std::string& name) {

@@ -1,4 +1,4 @@
-#include "partial_round.hpp"
+#include "fedmpi/partial_round.hpp"
 
 #include "digested_tensor.hpp"
 #include "fedmpi/digest.hpp"

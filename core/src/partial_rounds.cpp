@@ -4,7 +4,7 @@
 #include "fedmpi/digest.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/log.hpp"
-#include "partial_round.hpp"
+#include "fedmpi/partial_round.hpp"
 
 #include <algorithm>
 #include <charconv>

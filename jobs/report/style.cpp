@@ -113,7 +113,7 @@ figcaption p, .card > p { font-size: 13px; }
 
 .scroll { margin-top: 12px; overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-th, td { padding: 6px 14px 6px 0; text-align: left; vertical-align: baseline; white-space: nowrap; font-weight: 400; }
+th, td { padding: 6px 10px 6px 0; text-align: left; vertical-align: baseline; white-space: nowrap; font-weight: 400; }
 th:last-child, td:last-child { padding-right: 0; }
 thead th { white-space: normal; border-bottom: 1px solid var(--rest); color: var(--soft); font-size: 12px; vertical-align: bottom; }
 tbody tr + tr > * { border-top: 1px solid var(--edge); }

@@ -7,7 +7,6 @@ import argparse
 import os
 import pathlib
 import sys
-import tarfile
 
 try:
     import h5py
@@ -16,6 +15,7 @@ try:
     import transformers
 
     from program import Program
+    from reviews import small_archive
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
@@ -45,27 +45,8 @@ precision = "float32"
 [evaluation]
 federated = false
 """
-TRAIN_PER_LABEL, TEST_PER_LABEL = 24, 12
 LARGEST_SHARE = 0.02
 BOUND = 1e-4
-
-
-def small_archive(archive, directory):
-    """The first reviews of each split and label, which are in no particular order there."""
-    wanted = {(split, label): TRAIN_PER_LABEL if split == "train" else TEST_PER_LABEL
-              for split in ("train", "test") for label in ("pos", "neg")}
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            parts = member.name.split("/")
-            if len(parts) != 4 or not wanted.get((parts[1], parts[2])):
-                continue
-            target = directory.joinpath(*parts[1:])
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(tar.extractfile(member).read())
-            wanted[parts[1], parts[2]] -= 1
-            if not any(wanted.values()):
-                return
-    sys.exit(f"the archive has too few reviews: {wanted}")
 
 
 def tensors_of(program, output, number):
@@ -117,7 +98,7 @@ def main():
     program = Program(args, "lora")
     directory = program.directory
     minilm = os.path.abspath(args.minilm)
-    small_archive(args.archive, directory / "aclImdb")
+    small_archive(args.archive, directory / "aclImdb", {"train": 24, "test": 12})
     (directory / "job.toml").write_text(JOB.format(minilm=minilm), encoding="utf-8")
     program("prepare", "imdb", "--archive", "aclImdb", "--vocabulary", os.path.join(minilm, "vocab.txt"), "--output", "shards")
 

@@ -69,7 +69,7 @@ def check_interruption(fedmpi, model, directory):
     make_archive(archive, 20000, 60)
     for number in (signal.SIGINT, signal.SIGTERM):
         process = subprocess.Popen(command(fedmpi, model, archive, parent / "out"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while process.poll() is None and not list(parent.glob("out/.prepare-*")):
+        while process.poll() is None and not list(parent.glob("out/.unfinished-*")):
             time.sleep(0.002)
         process.send_signal(number)
         process.communicate(timeout=120)

@@ -58,3 +58,12 @@ class Program:
 
 def as_options(settings):
     return [word for setting in settings for word in ("--set", setting)]
+
+
+def damaged(directory, source, dataset, name):
+    """A copy of an HDF5 file with one bit of that dataset's first number another."""
+    with h5py.File(directory / source) as file:
+        place = file[dataset].id.get_chunk_info(0).byte_offset
+    content = bytearray((directory / source).read_bytes())
+    content[place] ^= 4
+    (directory / name).write_bytes(content)

@@ -2,6 +2,7 @@
 #include "fedmpi/checkpoint.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/metrics.hpp"
+#include "fedmpi/partial_round.hpp"
 #include "fedmpi/shard.hpp"
 
 #include <cstdio>
@@ -35,6 +36,13 @@ void write_small_shard(const std::string& path) {
   write_shard(path, shard);
 }
 
+void save_small_partial_round(const std::string& path) {
+  PartialRound partial{.round = 2, .origin = "feed", .records = {}, .sum = at::arange(5, at::kLong)};
+  for (const std::int64_t client : {4, 0})
+    partial.records.push_back({.client = client, .num_examples = 10 + client, .num_tokens = 100, .loss = 0.25});
+  save_partial_round(path, partial);
+}
+
 void write_two_rounds(const std::string& directory) {
   MetricsWriter writer(directory, {});
   RoundMetrics metrics;
@@ -59,6 +67,8 @@ int run(const std::string& what, const std::string& path) {
     write_small_shard(path);
   } else if (what == "save-checkpoint") {
     save_small_checkpoint(path);
+  } else if (what == "save-partial-round") {
+    save_small_partial_round(path);
   } else if (what == "write-metrics") {
     write_two_rounds(path);
   } else {

@@ -292,51 +292,63 @@ def too_many_jobs(program):
 
 
 def within_the_screen(program):
-    """In Chromium: nothing is wider than a phone's or a desktop's window, with every part of the page unfolded."""
+    """In Chromium: nothing is wider than a phone's or a desktop's window, folded or with every part unfolded."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome"))), None)
     if not chromium:
         return print("skipped: within_the_screen needs chromium")
-    for name in ("page.html", "sweep.html"):
-        program("report", *(["one"] if name == "page.html" else [f"{s}-{n}" for s in ("fedavg", "fedprox") for n in (1, 2, 3)]),
-                "-o", name)
-        page = (program.directory / name).read_text(encoding="utf-8")
-        for width in (320, 390, 768, 1280):
-            for unfolded in (False, True):
-                shown = page.replace("<details", "<details open") if unfolded else page
-                found = overflow(chromium, program.directory, shown, width)
-                assert found["client"] == width, found
-                assert found["scroll"] <= width and not found["outside"], (name, width, unfolded, found)
+    sweep = [f"{strategy}-{seed}" for strategy in ("fedavg", "fedprox") for seed in (1, 2, 3)]
+    pages = {}
+    for runs in (["one"], ["long"], ["failing"], sweep):
+        pages[f"{len(runs)} runs, {runs[0]}"] = page = page_of(program, *runs).source
+        pages[f"{len(runs)} runs, {runs[0]}, unfolded"] = page.replace("<details", "<details open")
+    pages["too wide"] = page.replace("<main>", '<main><div style="width:350px;height:1px"></div>')
+    seen = overflow(chromium, program.directory, list(pages.values()))
+    assert len(seen) == len(pages) * 4, len(seen)
+    for found in seen:
+        name, width = list(pages)[found["page"]], found["width"]
+        assert found["client"] == width, (name, found)
+        if name == "too wide":
+            assert bool(found["outside"]) == (found["scroll"] > width) == (width == 320), ("the probe is wrong", found)
+        else:
+            assert found["scroll"] <= width and not found["outside"], (name, found)
 
 
-PROBE = """<!DOCTYPE html><meta charset="utf-8"><body><iframe id="f" style="border:0;width:%dpx;height:2000px"></iframe>
-<script>
-const frame = document.getElementById("f");
-frame.onload = () => {
-  const page = frame.contentDocument, root = page.documentElement, outside = [];
-  for (const one of page.querySelectorAll("body *")) {
-    const box = one.getBoundingClientRect();
-    // A table or a job's text scrolls within its place; what is drawn in a chart stays in its frame.
-    if (box.right > root.clientWidth + 0.5 && !one.closest(".scroll, pre, svg")) outside.push(one.tagName + "." + one.className);
-  }
-  const out = document.createElement("pre");
-  out.id = "found";
-  out.textContent = JSON.stringify({client: root.clientWidth, scroll: Math.max(root.scrollWidth, page.body.scrollWidth), outside});
-  document.body.append(out);
-};
-frame.srcdoc = %s;
+# A window of Chromium's is not narrower than 500 pixels; a frame in it is.
+PROBE = """<!DOCTYPE html><meta charset="utf-8"><body><script>
+const pages = %s, results = [], total = pages.length * 4;
+for (const index in pages) for (const width of [320, 390, 768, 1280]) {
+  const frame = document.createElement("iframe");
+  frame.style = `border:0;width:${width}px;height:2000px`;
+  frame.onload = () => {
+    const root = frame.contentDocument.documentElement, outside = [];
+    for (const one of root.querySelectorAll("body *")) {
+      // A table or a job's text scrolls within its place; what is drawn in a chart stays in its frame.
+      if (one.getBoundingClientRect().right > root.clientWidth + 0.5 && !one.closest(".scroll, pre") && !one.closest("svg svg, svg *"))
+        outside.push(one.tagName + "." + one.className);
+    }
+    results.push({page: Number(index), width, client: root.clientWidth, scroll: Math.max(root.scrollWidth, frame.contentDocument.body.scrollWidth), outside});
+    if (results.length < total) return;
+    const out = document.createElement("pre");
+    out.id = "found";
+    out.textContent = JSON.stringify(results);
+    document.body.append(out);
+  };
+  frame.srcdoc = pages[index];
+  document.body.append(frame);
+}
 </script></body>"""
 
 
-def overflow(chromium, directory, page, width):
-    # A window of Chromium's is not narrower than 500 pixels; a frame in it is. What is in it must be as in a page of its own.
-    page = re.sub(r"<meta http-equiv[^>]*>", "", page)
+def overflow(chromium, directory, pages):
+    # In a frame a page may not forbid what frames are made of.
+    pages = [re.sub(r"<meta http-equiv[^>]*>", "", page) for page in pages]
     probe = directory / "probe.html"
-    probe.write_text(PROBE % (width, json.dumps(page).replace("</", "<\\/")), encoding="utf-8")
+    probe.write_text(PROBE % json.dumps(pages).replace("</", "<\\/"), encoding="utf-8")
     with tempfile.TemporaryDirectory() as profile:
         done = subprocess.run([chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                                f"--user-data-dir={profile}", "--window-size=1400,2200", "--hide-scrollbars",
-                               "--virtual-time-budget=5000", "--dump-dom", probe.as_uri()],
-                              timeout=120, text=True, capture_output=True, check=False)
+                               "--dump-dom", probe.as_uri()],
+                              timeout=300, text=True, capture_output=True, check=False)
     found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout)
     assert found, f"Chromium answered nothing: {done.stderr[-2000:]}"
     return json.loads(found.group(1))

@@ -1,8 +1,8 @@
 #include "fedmpi/checkpoint.hpp"
 #include "fedmpi/digest.hpp"
 #include "fedmpi/hdf5_file.hpp"
+#include "fedmpi/partial_round.hpp"
 #include "fedmpi/shard.hpp"
-#include "partial_round.hpp"
 #include "seeds.hpp"
 
 #include <stdexcept>

@@ -1,5 +1,5 @@
 // What is kept of a round is read whole, or refused with a FileError that names it, and nothing of it stays open.
-#include "partial_round.hpp"
+#include "fedmpi/partial_round.hpp"
 
 #include "fedmpi/error.hpp"
 #include "input_file.hpp"

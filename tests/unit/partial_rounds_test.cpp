@@ -2,7 +2,7 @@
 
 #include "byte_flips.hpp"
 #include "fedmpi/error.hpp"
-#include "partial_round.hpp"
+#include "fedmpi/partial_round.hpp"
 #include "temporary_directory.hpp"
 
 #include <algorithm>

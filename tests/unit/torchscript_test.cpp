@@ -165,5 +165,20 @@ TEST_F(TorchScript, WhatItReturnsIsChecked) {
   EXPECT_NE(complaint(given(), text).find("the dataset has text"), std::string::npos);
 }
 
+TEST_F(TorchScript, ExportsTheModuleWithWhatWasLearned) {
+  const LoadedModel trained("torchscript", given());
+  trained.model->fit(batch_, random_key(1, Purpose::dropout));
+  const std::filesystem::path out = directory_ / "out";
+  std::filesystem::create_directory(out);
+  const at::Tensor moved = trained.values.add(0.01F);
+  ASSERT_EQ(trained.model->export_to(out, moved), std::vector<std::string>{"model.pt"});
+  LoadedModel exported("torchscript", given({{"path", (out / "model.pt").string()}}));
+  for (std::size_t i = 0; i < exported.model->layout().num_tensors(); ++i)
+    EXPECT_TRUE(exported.model->layout().view(exported.values, i).equal(trained.model->layout().view(moved, i)));
+  LoadedModel before("torchscript", given());
+  before.values.copy_(exported.values);
+  EXPECT_EQ(exported.evaluate(batch_), before.evaluate(batch_)) << "counters are as they were in the file";
+}
+
 }  // namespace
 }  // namespace fedmpi

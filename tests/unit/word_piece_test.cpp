@@ -167,7 +167,10 @@ TEST_F(WordPieceTest, ReadsTheVocabulary) {
   EXPECT_EQ(vocabulary.find("##abl"), -1);
   EXPECT_EQ(vocabulary.find(""), -1);
   EXPECT_EQ(vocabulary.digest(), digest(std::string_view(tokens)));
-  EXPECT_EQ(Vocabulary(write("crlf.txt", "[UNK]\r\n[CLS]\r\n[SEP]\r\nx")).find("x"), 3);
+  const Vocabulary crlf(write("crlf.txt", "[UNK]\r\n[CLS]\r\n[SEP]\r\nx"));
+  EXPECT_EQ(crlf.find("x"), 3);
+  EXPECT_EQ(crlf.token(3), "x");
+  for (std::int32_t id = 0; id < vocabulary.size(); ++id) EXPECT_EQ(vocabulary.find(vocabulary.token(id)), id);
 }
 
 TEST_F(WordPieceTest, ABrokenVocabularyIsAnErrorThatSaysWhere) {

@@ -6,7 +6,9 @@
 #include "fedmpi/random.hpp"
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -71,6 +73,12 @@ class FEDMPI_API Model {
 
   // Hash of the vocabulary the model was trained with, "" when it has none.
   virtual std::string vocabulary_digest() const;
+
+  // Writes the model with these values, float32 [layout().size()], to files in `directory`, which is empty, in the form
+  // that other programs know such a model in. Returns their names; the last is that of the file without which the
+  // others are no model. May be called before bind. UserError for a model that has no such form. Default:
+  // model.safetensors, every tensor under its name in the layout.
+  virtual std::vector<std::string> export_to(const std::filesystem::path& directory, const at::Tensor& values) const;
 };
 
 }  // namespace fedmpi

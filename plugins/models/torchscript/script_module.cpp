@@ -151,6 +151,14 @@ void ScriptModule::bind(std::size_t index, const at::Tensor& tensor) {
   for (const Slot& slot : bound_[index].slots) slot.set(tensor);
 }
 
+void ScriptModule::save(const std::filesystem::path& path) const {
+  try {
+    module_.save(path.string());
+  } catch (const std::exception& error) {
+    throw Error(fmt::format("{} could not be written: {}", path.string(), reason(error)));
+  }
+}
+
 c10::IValue ScriptModule::call(std::vector<c10::IValue> inputs, bool training, std::uint64_t seed) {
   // The optimizing executor measures the first calls and changes the program, and its rounding, for those that follow.
   const torch::jit::GraphOptimizerEnabledGuard as_written(false);

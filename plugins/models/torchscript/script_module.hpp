@@ -30,6 +30,9 @@ class ScriptModule {
   // From now on the module uses `tensor`, for a statistic also to write to.
   void bind(std::size_t index, const at::Tensor& tensor);
 
+  // As torch.jit.load opens it, and in the mode that it is in. Error when the file cannot be written.
+  void save(const std::filesystem::path& path) const;
+
   // Its forward, in training or evaluation mode. Dropout and other random numbers are a function of `seed`. Error, one
   // sentence, when it throws.
   c10::IValue call(std::vector<c10::IValue> inputs, bool training, std::uint64_t seed);

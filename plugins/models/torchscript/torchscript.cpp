@@ -75,10 +75,7 @@ class TorchScript final : public fedmpi::Model {
   }
 
   void initialize(at::Tensor values, fedmpi::RandomKey) override {
-    // The first one's tensors are the engine's by now.
-    const ScriptModule in_file(path_);
-    if (fedmpi::digest_file(path_) != digest_)
-      throw FileError(fmt::format("{} was changed while it was in use", path_.string()), path_);
+    const ScriptModule in_file = module_in_file();
     const at::NoGradGuard no_gradients;
     values.zero_();
     for (std::size_t i = 0; i < layout_.num_tensors(); ++i) layout_.view(values, i).copy_(in_file.tensor(i));
@@ -118,6 +115,14 @@ class TorchScript final : public fedmpi::Model {
     return outcome.result;
   }
 
+  std::vector<std::string> export_to(const std::filesystem::path& directory, const at::Tensor& values) const override {
+    const ScriptModule module = module_in_file();
+    const at::NoGradGuard no_gradients;
+    for (std::size_t i = 0; i < layout_.num_tensors(); ++i) module.tensor(i).copy_(layout_.view(values, i));
+    module.save(directory / "model.pt");
+    return {"model.pt"};
+  }
+
  private:
   struct Outcome {
     at::Tensor loss;     // where it was asked to train
@@ -128,6 +133,14 @@ class TorchScript final : public fedmpi::Model {
   struct FrozenStatistic {
     at::Tensor value, copy;
   };
+
+  // As it was saved: module_'s tensors are the engine's once it is bound.
+  ScriptModule module_in_file() const {
+    ScriptModule module(path_);
+    if (fedmpi::digest_file(path_) != digest_)
+      throw FileError(fmt::format("{} was changed while it was in use", path_.string()), path_);
+    return module;
+  }
 
   std::vector<at::Tensor> statistics() const {
     std::vector<at::Tensor> copies(layout_.num_tensors());

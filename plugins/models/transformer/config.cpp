@@ -21,7 +21,7 @@ std::string read_text(const std::filesystem::path& path) {
   file.read(text.data(), max_config_bytes + 1);
   if (file.bad()) throw FileError(fmt::format("{} cannot be read", path.string()), path);
   if (file.gcount() > max_config_bytes) {
-    throw FileError(fmt::format("{} is larger than 1 MiB, too large for a model's configuration", path.string()), path);
+    throw FileError(fmt::format("{} is larger than 1 MiB, too large for a configuration", path.string()), path);
   }
   text.resize(static_cast<std::size_t>(file.gcount()));
   return text;
@@ -30,10 +30,7 @@ std::string read_text(const std::filesystem::path& path) {
 // The keys of one config.json; every complaint names the file and the key.
 class ConfigFile {
  public:
-  explicit ConfigFile(const std::filesystem::path& path) : path_{path} {
-    json_ = nlohmann::json::parse(read_text(path), nullptr, false);
-    if (!json_.is_object()) throw FileError(fmt::format("{} is not a JSON object", path.string()), path);
-  }
+  explicit ConfigFile(const std::filesystem::path& path) : path_{path}, json_(read_json_object(path)) {}
 
   [[noreturn]] void fail(const std::string& what) const {
     throw FileError(fmt::format("{}: {}", path_.string(), what), path_);
@@ -69,13 +66,13 @@ class ConfigFile {
   bool has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
 
  private:
-  const nlohmann::json& at(const char* key) const {
+  const nlohmann::ordered_json& at(const char* key) const {
     if (!has(key)) fail(fmt::format("'{}' is missing", key));
     return json_[key];
   }
 
   std::filesystem::path path_;
-  nlohmann::json json_;
+  nlohmann::ordered_json json_;
 };
 
 constexpr std::int64_t max_width = 1 << 14;
@@ -127,13 +124,20 @@ void check_widths(const ConfigFile& file, const TransformerConfig& config) {
 
 }  // namespace
 
+nlohmann::ordered_json read_json_object(const std::filesystem::path& path) {
+  auto json = nlohmann::ordered_json::parse(read_text(path), nullptr, false);
+  if (!json.is_object()) throw FileError(fmt::format("{} is not a JSON object", path.string()), path);
+  return json;
+}
+
 TransformerConfig read_transformer_config(const std::filesystem::path& path) {
   const ConfigFile file(path);
   TransformerConfig config;
   const std::string type = file.text("model_type");
-  if (type == "distilbert") {
+  // The longer ones are of exported models whose classifier is on the mean.
+  if (type == "distilbert" || type == "distilbert_mean_pooling") {
     read_distilbert(file, config);
-  } else if (type == "bert") {
+  } else if (type == "bert" || type == "bert_mean_pooling") {
     read_bert(file, config);
   } else {
     file.fail(fmt::format("'model_type' is '{}', but only 'distilbert' and 'bert' are supported", type));

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <filesystem>
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace fedmpi {
 
 // What a Hugging Face config.json says of a DistilBERT or BERT encoder.
@@ -27,5 +29,8 @@ struct TransformerConfig {
 
 // Throws FileError, naming the key, for a file that is missing, not JSON, or asks for what the model does not do.
 TransformerConfig read_transformer_config(const std::filesystem::path& path);
+
+// The JSON object in a file of at most 1 MiB. FileError where there is none.
+nlohmann::ordered_json read_json_object(const std::filesystem::path& path);
 
 }  // namespace fedmpi

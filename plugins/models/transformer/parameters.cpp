@@ -54,8 +54,6 @@ std::array<const char*, 6> linear_parts(const Names& names) {
   return {names.query, names.key, names.value, names.projection, names.inner, names.outer};
 }
 
-constexpr const char *down_name = ".lora_A.weight", *up_name = ".lora_B.weight";
-
 // PEFT's rule for target_modules.
 bool is_target(const std::string& module, const std::string& target) {
   return module == target || module.ends_with("." + target);

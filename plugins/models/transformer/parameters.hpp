@@ -13,6 +13,9 @@ namespace fedmpi {
 
 enum class Pooling { head, mean };
 
+// What an adapter's two tensors are called after the module they belong to: down [rank, in], up [out, rank].
+inline constexpr const char *down_name = ".lora_A.weight", *up_name = ".lora_B.weight";
+
 // Where a tensor lies in the flat buffers.
 class Place {
  public:

@@ -2,8 +2,12 @@
 
 #include "fedmpi/digest.hpp"
 #include "fedmpi/error.hpp"
+#include "fedmpi/safetensors_writer.hpp"
+#include "hugging_face.hpp"
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -51,6 +55,13 @@ PackedTokens tokens_of(const Batch& batch) {
 
 std::span<const std::int64_t> labels_of(const Batch& batch) {
   return {batch.labels.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(batch.labels.numel())};
+}
+
+void write_text(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  file.close();
+  if (!file) throw Error(fmt::format("{} could not be written: is the disk full?", path.string()));
 }
 
 }  // namespace
@@ -145,6 +156,31 @@ BatchResult Transformer::evaluate(const Batch& batch, at::Tensor predictions) {
     predicted[i] = std::max_element(scores, scores + description_.num_labels) - scores;
   }
   return result;
+}
+
+std::vector<std::string> Transformer::export_to(const std::filesystem::path& directory,
+                                                const at::Tensor& values) const {
+  const std::filesystem::path vocabulary_path = path_ / "vocab.txt";
+  if (vocabulary_digest_.empty())
+    throw FileError(fmt::format("{} is not there: put the vocabulary there that the data were prepared with",
+                                vocabulary_path.string()),
+                    vocabulary_path);
+  std::ifstream file(vocabulary_path, std::ios::binary);
+  const std::string vocabulary{std::istreambuf_iterator<char>(file), {}};
+  if (fedmpi::digest(std::string_view(vocabulary)) != vocabulary_digest_)
+    throw FileError(fmt::format("{} was changed while it was in use", vocabulary_path.string()), vocabulary_path);
+  write_safetensors(directory / "model.safetensors", merged_tensors(layout_, values, lora_alpha_));
+  write_text(directory / "vocab.txt", vocabulary);
+  write_text(directory / "tokenizer_config.json", tokenizer_config(path_, description_.config, vocabulary));
+  write_text(directory / "config.json",
+             classifier_config(path_, description_.config, description_.pooling, description_.num_labels));
+  std::vector<std::string> files{"vocab.txt", "tokenizer_config.json", "model.safetensors"};
+  if (description_.pooling == Pooling::mean) {
+    write_text(directory / "mean_pooling.py", mean_pooling_code(description_.config));
+    files.emplace_back("mean_pooling.py");
+  }
+  files.emplace_back("config.json");
+  return files;
 }
 
 at::Tensor Transformer::logits() const {
