@@ -377,6 +377,7 @@ TEST(Transformer, NamesWhatIsWrongInAConfiguration) {
   EXPECT_NE(refusal("bert", "hidden_act", "relu").find("'hidden_act' is 'relu'"), std::string::npos);
   EXPECT_NE(refusal("distilbert", "activation", "gelu_new").find("'activation' is 'gelu_new'"), std::string::npos);
   EXPECT_NE(refusal("bert", "position_embedding_type", "relative_key").find("'absolute'"), std::string::npos);
+  EXPECT_NE(refusal("bert", "is_decoder", true).find("only encoders are supported"), std::string::npos);
   EXPECT_NE(refusal("bert", "num_attention_heads", 3).find("not an even multiple of the 3 heads"), std::string::npos);
   EXPECT_NE(refusal("bert", "hidden_size", 40).find("multiples of 16"), std::string::npos);
   EXPECT_NE(refusal("bert", "hidden_size", -16).find("'hidden_size' must be between"), std::string::npos);

@@ -63,6 +63,7 @@ class ConfigFile {
     return value.get<std::string>();
   }
 
+  bool is_set(const char* key) const { return has(key) && json_[key] != false; }
   bool has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
 
  private:
@@ -111,6 +112,8 @@ void read_bert(const ConfigFile& file, TransformerConfig& config) {
   if (file.has("position_embedding_type") && file.text("position_embedding_type") != "absolute") {
     file.fail("'position_embedding_type' must be 'absolute'");
   }
+  for (const char* key : {"is_decoder", "add_cross_attention"})
+    if (file.is_set(key)) file.fail(fmt::format("'{}' is set, but only encoders are supported", key));
 }
 
 void check_widths(const ConfigFile& file, const TransformerConfig& config) {
