@@ -9,7 +9,7 @@
 
 namespace fedmpi {
 
-// What is found in a file, under the keys that README.md lists; printing reads them again.
+// What is found in a file, under the keys that jobs/README.md lists; printing reads them again.
 using Facts = nlohmann::ordered_json;
 
 struct InspectRequest {

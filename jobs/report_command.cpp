@@ -69,9 +69,11 @@ void add_report_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand(
       "report", "curves, times, clients and failures of one or many runs as one self-contained page");
   command->add_option("runs", arguments->runs, "directories of runs, finished or not")->required()->type_name("RUN");
-  CLI::Option* output = command->add_option("-o,--output", arguments->output, "the page (default report.html)")
-                            ->type_name("FILE")
-                            ->allow_extra_args(false);
+  CLI::Option* output =
+      command->add_option("-o,--output", arguments->output, "the page (default report.html)")
+          ->type_name("FILE")
+          ->check([](const std::string& path) { return std::string(path.empty() ? "needs the name of a file" : ""); })
+          ->allow_extra_args(false);
   command->add_flag("--json", arguments->json, "print what is compared as JSON, and write no page")->excludes(output);
   command->footer(
       "Runs whose jobs differ in run.seed alone become one line, their mean with its spread.\n"

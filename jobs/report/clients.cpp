@@ -30,8 +30,9 @@ std::vector<std::int64_t> labels_by_frequency(const std::vector<ClientStatistics
 
 double share_of(const ClientStatistics& client, std::int64_t label) {
   const auto found = client.labels.find(label);
-  return found == client.labels.end() ? 0.0
-                                      : static_cast<double>(found->second) / static_cast<double>(client.train_examples);
+  return found == client.labels.end() || found->second == 0
+             ? 0.0
+             : static_cast<double>(found->second) / static_cast<double>(client.train_examples);
 }
 
 std::vector<Tick> client_ticks(std::size_t count) {

@@ -76,8 +76,9 @@ void append(std::string& label, const std::string& part) {
 void name_by_directory(Comparison& comparison, std::span<const Run> runs) {
   for (std::size_t i = 0; i < comparison.groups.size(); ++i) {
     const auto twin = [&](const Group& other) { return comparison.groups[i].differs == other.differs; };
-    if (std::ranges::count_if(comparison.groups, twin) > 1)
-      append(comparison.groups[i].label, runs[comparison.groups[i].runs.front()].directory);
+    if (std::ranges::count_if(comparison.groups, twin) < 2) continue;
+    comparison.groups[i].named_by_directory = true;
+    append(comparison.groups[i].label, runs[comparison.groups[i].runs.front()].directory);
   }
 }
 

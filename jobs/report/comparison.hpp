@@ -16,6 +16,7 @@ namespace fedmpi {
 struct Group {
   std::string label;                           // the keys that tell it from other groups: "strategy.name=fedprox"
   std::map<std::string, std::string> differs;  // those keys, where this group has them
+  bool named_by_directory = false;             // no key tells it apart: the label holds its first run's directory
   std::vector<std::size_t> runs;               // by index, in the order given
 };
 

@@ -44,8 +44,7 @@ double mean_seconds(const Run& run) {
 void write_group_table(Markup& page, std::span<const Run> runs, const Comparison& comparison) {
   const std::vector<const Measure*> shown = measured_by_any(runs);
   std::vector<Column> columns;
-  const bool by_directory =
-      std::ranges::any_of(comparison.groups, [](const Group& group) { return group.differs.empty(); });
+  const bool by_directory = std::ranges::any_of(comparison.groups, &Group::named_by_directory);
   if (by_directory) columns.push_back({"job", false});
   for (const std::string& key : comparison.keys) columns.push_back({key, false});
   columns.push_back({"seeds"});

@@ -17,6 +17,10 @@ std::string grouped(std::int64_t value) {
   return text;
 }
 
+std::string whole(double value) {
+  return std::abs(value) < 1e15 ? grouped(std::llround(value)) : measured(value);
+}
+
 std::string measured(double value) {
   if (std::isnan(value)) return "NaN";
   return std::abs(value) < 1e6 ? fmt::format("{:.4f}", value) : fmt::format("{:.3e}", value);

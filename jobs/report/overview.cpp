@@ -58,13 +58,11 @@ void write_overview(Markup& page, const Run& run) {
   const auto count = static_cast<double>(run.rounds.size());
   write_number(page, "time", duration(seconds), duration(seconds / count) + " a round");
   if (num_fits > 0)
-    write_number(page, "tokens a second",
-                 grouped(static_cast<std::int64_t>(tokens_per_second / static_cast<double>(num_fits))),
+    write_number(page, "tokens a second", whole(tokens_per_second / static_cast<double>(num_fits)),
                  "mean, while fitting");
   write_number(page, "sent", byte_size(bytes), byte_size(bytes / count) + " a round, by all ranks");
   write_number(page, "peak memory", byte_size(static_cast<double>(memory)), "of the largest rank");
-  write_number(page, "failures", fmt::format("{:.0f}", failures),
-               failures == 0.0 ? "no client failed" : "fits of clients");
+  write_number(page, "failures", whole(failures), failures == 0.0 ? "no client failed" : "fits of clients");
 }
 
 }  // namespace fedmpi

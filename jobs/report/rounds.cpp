@@ -15,10 +15,6 @@ std::string or_dash(const std::optional<T>& value, std::string (*text)(T)) {
   return value ? text(*value) : "–";
 }
 
-std::string whole(double value) {
-  return value < 1e15 ? grouped(static_cast<std::int64_t>(value + 0.5)) : measured(value);
-}
-
 std::vector<Cell> row_of(const RoundMetrics& metrics, const std::vector<const Measure*>& shown) {
   std::vector<Cell> row = {{fmt::format("{}", metrics.round)},
                            {or_dash<std::int64_t>(metrics.clients, grouped)},

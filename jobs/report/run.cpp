@@ -18,6 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::int64_t max_count = std::int64_t{1} << 31;
+constexpr std::size_t max_line_bytes = std::size_t{1} << 26;
 constexpr std::uintmax_t max_metrics_bytes = std::uintmax_t{1} << 30, max_partition_bytes = std::uintmax_t{1} << 28;
 
 std::ifstream open_file(const fs::path& path, std::uintmax_t max_bytes) {
@@ -59,6 +61,8 @@ void check_plausible(const RoundMetrics& metrics, const Run& run) {
   for (const Phase& phase : phases)
     if (!is_time((metrics.seconds.*phase.seconds).value_or(0.0)))
       throw Error(fmt::format("seconds.{} is no time", phase.name));
+  for (const auto& count : {metrics.clients, metrics.failures})
+    if (count.value_or(0) < 0 || count.value_or(0) > max_count) throw Error("a number of clients is none");
   if (metrics.bytes_sent < 0 || metrics.peak_rss_bytes < 0) throw Error("a number of bytes is negative");
 }
 
@@ -70,6 +74,7 @@ void read_metrics(const fs::path& path, Run& run) {
     run.line_cut_short = file.eof();
     if (run.line_cut_short) return;
     try {
+      if (line.size() > max_line_bytes) throw Error("it is too long");
       RoundMetrics metrics = from_json_line(line);
       check_plausible(metrics, run);
       if (!run.rounds.empty()) run.rounds.back().central_confusion = {};

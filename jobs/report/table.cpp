@@ -6,7 +6,8 @@ namespace fedmpi {
 
 void write_table(Markup& page, const std::vector<Column>& columns, const std::vector<std::vector<Cell>>& rows,
                  const std::string& css_class) {
-  const auto scroll = page.element("div", {{"class", "scroll"}, {"tabindex", "0"}});
+  const auto scroll =
+      page.element("div", {{"class", "scroll"}, {"tabindex", "0"}, {"role", "region"}, {"aria-label", "table"}});
   const auto table = page.element("table", {{"class", css_class}});
   const auto kind = [&](std::size_t i) { return columns[i].is_number ? "number" : "word"; };
   {

@@ -132,9 +132,6 @@ def what_run_refuses(program):
     assert "no checkpoint to resume from" in program.check("--resume", expected=2).stderr
     text = program.check("--ranks", 3, "--nodes", 4, expected=2).stderr
     assert "3 ranks cannot be on 4 nodes" in text, text
-    text = subprocess.run([program.fedmpi, "check", "job.toml"], cwd=program.directory, text=True, capture_output=True, check=False,
-                          env={**environment(), "TMPDIR": "nowhere"})
-    assert text.returncode == 2 and "name one in TMPDIR" in text.stderr, text
 
 
 def clients_that_cannot_be_fitted(program):

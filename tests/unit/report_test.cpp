@@ -59,6 +59,9 @@ TEST(ReportNumbers, AreAsPeopleReadThem) {
   EXPECT_EQ(grouped(0), "0");
   EXPECT_EQ(grouped(-1'234'567), "-1,234,567");
   EXPECT_EQ(grouped(-123), "-123");
+  EXPECT_EQ(whole(1234.5), "1,235");
+  EXPECT_EQ(whole(-1e300), "-1.000e+300");
+  EXPECT_EQ(whole(std::nan("")), "NaN");
   EXPECT_EQ(measured(1.0 / 3), "0.3333");
   EXPECT_EQ(measured(1.5e12), "1.500e+12");
   EXPECT_EQ(measured(std::nan("")), "NaN");
@@ -172,6 +175,7 @@ TEST(ReportComparison, ASeedCountsOnce) {
   ASSERT_EQ(comparison.groups.size(), 2U);
   EXPECT_EQ(comparison.groups[0].runs, (std::vector<std::size_t>{0, 2}));
   EXPECT_EQ(comparison.groups[1].label, "again");
+  EXPECT_TRUE(comparison.groups[1].named_by_directory);
 }
 
 }  // namespace

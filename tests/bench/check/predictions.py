@@ -46,7 +46,7 @@ rounds = 4
 clients = 20
 [model]
 name = "mlp"
-hidden = [1024, 1024]
+hidden = [256, 256]
 num_labels = 10
 num_features = 784
 [data]
