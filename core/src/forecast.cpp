@@ -128,7 +128,8 @@ double bytes_of(const RoundWork& round, const JobWork& work, double evaluations,
   bytes += elsewhere * (n * static_cast<double>(work.update_bytes * work.times_exchanged) +
                         static_cast<double>(work.collected_bytes));
   const double results = blocks * static_cast<double>(sizeof(BlockResult));
-  const double counts = static_cast<double>(work.label_pairs) * static_cast<double>(sizeof(LabelCount)) * ranks;
+  const double counts =
+      static_cast<double>(work.label_pairs) * static_cast<double>(sizeof(LabelCount)) * std::min<double>(ranks, blocks);
   if (blocks > 0)
     bytes += evaluations * (gathered(results, results / ranks, ranks) + gathered(counts, counts / ranks, ranks));
   return bytes + gathered(state_bytes * ranks, state_bytes, ranks) + 3 * gathered(ranks, 1.0, ranks);

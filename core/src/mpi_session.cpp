@@ -2,6 +2,7 @@
 
 #include "fedmpi/communicator.hpp"
 #include "peer_watch.hpp"
+#include "stop_signals.hpp"
 #include "ulfm.hpp"
 
 #include <cstdlib>
@@ -27,6 +28,7 @@ bool is_finalised_in_the_end() {
 }
 
 MpiSession::MpiSession(int& argc, char**& argv) {
+  note_warning_signal();
   // Open MPI's transfers over TCP by put and get crash or hang when the other side dies. And the address of a rank on
   // another node, asked for when it is first spoken to, never comes once that rank is dead: all are asked for now. The
   // user may know better.

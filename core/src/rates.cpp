@@ -21,7 +21,8 @@ namespace {
 constexpr double fit_seconds = 4.0, evaluate_seconds = 2.0, least_share = 0.5;  // of them, even for small jobs
 constexpr std::int64_t most_saved_bytes = 64'000'000;
 constexpr std::size_t line_length = 700, most_lines = 10'000;  // of a checkpoint's history
-constexpr double slow_seconds = 0.1;                           // of a block of evaluation
+constexpr int most_dropped = 20;
+constexpr double slow_seconds = 0.1;  // of a block of evaluation
 constexpr std::size_t least_samples = 2, enough_samples = 400;
 
 // Passes through Host::fit, which takes an exception of the standard for a client's failure.
@@ -46,12 +47,6 @@ class Scattered {
 bool is_enough(const Stopwatch& stopwatch, std::size_t num_samples, double seconds) {
   return (stopwatch.seconds() > seconds && num_samples >= least_samples) ||
          (num_samples >= enough_samples && stopwatch.seconds() > least_share * seconds);
-}
-
-void check_fitted(const FitOutcome& outcome) {
-  if (!outcome.failures.empty())
-    throw UserError(fmt::format("client {} failed when its first examples were tried: {}", outcome.failures[0].client,
-                                outcome.failures[0].message));
 }
 
 // One client's fit as it was seen from outside.
@@ -105,6 +100,16 @@ void RateMeasurement::evaluate(std::span<const EvaluationBlock> blocks, std::spa
   rates_.block = fit_line(samples);
 }
 
+// The job may well say that some are dropped.
+void RateMeasurement::check_fitted() {
+  const auto& failures = host_.outcome().failures;
+  if (failures.empty()) return;
+  const bool drops = experiment_.job.federation.on_client_failure == FailurePolicy::drop;
+  if (drops && ++num_dropped_ < most_dropped) return;
+  throw UserError(
+      fmt::format("client {} failed when its first examples were tried: {}", failures[0].client, failures[0].message));
+}
+
 // A batch of the longest examples that one client has.
 void RateMeasurement::fit_longest_batch(int round) {
   const auto lengths = experiment_.dataset->lengths(Split::train);
@@ -132,7 +137,7 @@ void RateMeasurement::fit_longest_batch(int round) {
     host_.fit(only, state_.global, state_.server_vectors, [](std::int64_t) { throw EnoughMeasured{}; });
   } catch (const EnoughMeasured&) {
   }
-  check_fitted(host_.outcome());
+  check_fitted();
 }
 
 // Two whole batches and half of one: what a smaller batch costs shows too.
@@ -172,11 +177,14 @@ void RateMeasurement::fit(std::span<const std::int64_t> clients, int round,
         if (stopwatch.seconds() > 2 * fit_seconds && steps.size() >= least_samples) throw EnoughMeasured{};
       });
       seen.seconds = own.seconds();
+      if (!host_.outcome().failures.empty()) {
+        check_fitted();
+        continue;
+      }
       for (const std::int64_t cost : training_costs(shortened_, *experiment_.dataset, only)) seen.cost = cost;
       fits.push_back(seen);
     } catch (const EnoughMeasured&) {
     }
-    check_fitted(host_.outcome());
   }
   rates_.step = fit_line(steps);
 
@@ -219,8 +227,7 @@ void RateMeasurement::slice(std::span<const FitRecord> records, int round) {
       for (const std::int64_t row : chosen) clients[0].push_back(records[static_cast<std::size_t>(row)].client);
     }
     const Slices some(clients, state_.parameters.numel());
-    const at::Tensor travels =
-        at::empty({std::ssize(clients[0]), length}, at::kFloat).copy_(updates.narrow(0, 0, std::ssize(clients[0])));
+    const at::Tensor travels = updates.narrow(0, 0, std::ssize(clients[0])).clone();
     some.aggregate(strategy, all, travels, state_.parameters.narrow(0, 0, length).clone(), vectors);
     rates_.slice_seconds = stopwatch.seconds();
   }

@@ -22,8 +22,9 @@ struct ServerTrial {
 };
 
 // Measures how fast this rank works by doing a few seconds of a round's work for real, at the state given. No
-// communication. Main thread only. UserError when a client cannot be fitted, as the run would find. What is done first
-// is the largest piece, so that the memory of the process then shows what the work needs, and it is not timed.
+// communication. Main thread only. UserError when a client cannot be fitted, as the run would find, or too many where
+// the job drops those. What is done first is the largest piece, so that the memory of the process then shows what the
+// work needs, and it is not timed.
 class FEDMPI_API RateMeasurement {
  public:
   RateMeasurement(Experiment& experiment, const Partition& partition, const FederatedState& state);
@@ -49,6 +50,7 @@ class FEDMPI_API RateMeasurement {
  private:
   void fit_longest_batch(int round);
   void shorten(std::int64_t client);
+  void check_fitted();
 
   Experiment& experiment_;
   const Partition& partition_;
@@ -57,6 +59,7 @@ class FEDMPI_API RateMeasurement {
   Host host_;
   Rates rates_;
   bool has_fitted_ = false;
+  int num_dropped_ = 0;
 };
 
 // Bytes a second of a copy in memory on one core.

@@ -21,13 +21,21 @@ extern "C" void note_signal(int number) {
   raised_signal = number;
 }
 
-}  // namespace
-
-void note_stop_signals() {
+void note(int number) {
   struct sigaction action {};
   action.sa_handler = note_signal;
   action.sa_flags = SA_RESTART;
-  for (const int number : watched) sigaction(number, &action, nullptr);
+  sigaction(number, &action, nullptr);
+}
+
+}  // namespace
+
+void note_stop_signals() {
+  for (const int number : watched) note(number);
+}
+
+void note_warning_signal() {
+  note(SIGUSR1);
 }
 
 bool stop_signal_noted() {

@@ -6,6 +6,10 @@ namespace fedmpi {
 // it at once. May be called again.
 void note_stop_signals();
 
+// The same for SIGUSR1 alone, by which schedulers warn that the time is nearly over: it may come while ranks still
+// start.
+void note_warning_signal();
+
 // Whether one has been noted.
 bool stop_signal_noted();
 

@@ -138,6 +138,8 @@ def clients_that_cannot_be_fitted(program):
     for ranks in (1, 3):
         text = program.check(*settings("training.learning_rate=1e38", "training.local_epochs=3"), ranks=ranks, expected=2).stderr
         assert "failed when its first examples were tried: the loss is not finite" in text, text
+    # A job that drops such clients is no better where there is no other.
+    program.check(*settings("training.learning_rate=1e38", "training.local_epochs=3", "federation.on_client_failure=drop"), expected=2)
 
 
 def ranks_with_other_files(program):

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -61,6 +62,37 @@ def lost_metrics_come_back(program):
     metrics.write_text(whole, encoding="utf-8")
     program.run("--resume")
     assert metrics.read_text(encoding="utf-8") == whole, "resuming a finished run changed its metrics"
+
+
+def resumed_or_started(program):
+    """One command, whatever there is."""
+    program.fresh("--set", "run.rounds=6")
+    expected = program.digests()
+    text = program.fresh("--resume-or-start")
+    assert "resumed" not in text and len(program.digests()) == 5, text
+    text = program.run("--resume-or-start", "--set", "run.rounds=6")
+    assert "resumed after round 4" in text and program.digests() == expected, text
+    text = program.run("--resume-or-start", "--set", "run.rounds=6")
+    assert "nothing to do" in text and program.digests() == expected, text
+    text = program.run("--resume-or-start", "--set", "run.rounds=6", "--set", "run.seed=2", expected=2)
+    assert "this job is another one in run.seed" in text, text
+    for checkpoint in (program.run_directory / "checkpoints").glob("round_*.h5"):
+        checkpoint.unlink()
+    assert "already holds a run" in program.run("--resume-or-start", expected=2), "metrics without a checkpoint were written over"
+    assert "excludes" in program.run("--resume-or-start", "--resume", expected=2)
+
+
+def warned_while_it_starts(program):
+    """SIGUSR1 as soon as the program minds it, long before the first round."""
+    shutil.rmtree(program.run_directory, ignore_errors=True)
+    process = subprocess.Popen([program.fedmpi, "run", "job.toml"], cwd=program.directory, text=True, stderr=subprocess.PIPE)
+    minded = 1 << (signal.SIGUSR1 - 1)
+    while not int(re.search(r"SigCgt:\s*(\w+)", pathlib.Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8"))[1], 16) & minded:
+        assert process.poll() is None, "it ended, or never minded the signal"
+    assert not program.run_directory.exists()
+    process.send_signal(signal.SIGUSR1)
+    _, text = process.communicate(timeout=120)
+    assert process.returncode == 3 and "stopped by a signal after round 0" in text, text
 
 
 def ended_before_round_0(program):
@@ -188,7 +220,7 @@ def main():
     directory.mkdir(parents=True)
     (directory / "job.toml").write_text(JOB, encoding="utf-8")
     program = Program(str(pathlib.Path(args.fedmpi).resolve()), directory)
-    for check in (lost_metrics_come_back, ended_before_round_0, damaged_checkpoints, partition_is_written, more_rounds, full_disk,
+    for check in (resumed_or_started, warned_while_it_starts, lost_metrics_come_back, ended_before_round_0, damaged_checkpoints, partition_is_written, more_rounds, full_disk,
                   two_runs_at_once, unusable_places, out_of_time, a_second_interrupt):
         check(program)
         print(f"{check.__name__}: as it should be", flush=True)

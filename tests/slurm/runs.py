@@ -12,12 +12,21 @@ class Failure(Exception):
     pass
 
 
+def smaller(script):
+    """With fewer ranks, of one processor each."""
+    for option, value in (("ntasks", "4"), ("ntasks-per-node", "1"), ("cpus-per-task", "1"), ("mem-per-cpu", "10M")):
+        script = re.sub(rf"^(#SBATCH .*--{option})=\w+", rf"\1={value}", script, flags=re.MULTILINE)
+    return script
+
+
 class Runs:
     def __init__(self, cluster, fedmpi, mpirun, source, workdir):
         self.cluster, self.fedmpi, self.mpirun, self.source, self.workdir = cluster, fedmpi, mpirun, source, workdir
         self.references = {}
-        for part in ("slurm", "jobs"):
-            (workdir / part).symlink_to(source / part)
+        (workdir / "jobs").symlink_to(source / "jobs")
+        (workdir / "slurm").mkdir()
+        for script in (source / "slurm").glob("*.sbatch"):
+            (workdir / "slurm" / script.name).write_text(smaller(script.read_text(encoding="utf-8")), encoding="utf-8")
         # Open MPI does not see that all nodes share a few cores: idle ranks and threads must yield.
         cluster.environment.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_mpi_yield_when_idle="1",
                                    OMP_WAIT_POLICY="passive", FEDMPI=str(fedmpi), MPIRUN=mpirun, JOB=str(workdir / "job.toml"))
@@ -30,7 +39,7 @@ class Runs:
         """A script of slurm/ as it stands, with sbatch's options; the run is in `name`. Returns the job's number."""
         words = [word for setting in settings for word in ("--set", setting)]
         variables = {"OUTPUT": name, **({"LAUNCHER": launcher} if launcher else {})}
-        return self.cluster("sbatch", "--parsable", "--mem-per-cpu=10M", *options, f"slurm/{script}", *words, cwd=self.workdir,
+        return self.cluster("sbatch", "--parsable", *options, f"slurm/{script}", *words, cwd=self.workdir,
                             variables=variables).strip()
 
     def finish(self, job, state="COMPLETED", tasks=1):
