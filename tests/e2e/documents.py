@@ -87,6 +87,8 @@ def every_command(directory):
                 shutil.rmtree(directory / output, ignore_errors=True)
             if "fedmpi check" in command:  # before the run, which was made for the commands after it
                 command += " --output runs/later"
+            if "--sweep" in command:
+                command += " --set rounds=2"
             run(directory, command)
             print(f"{name}: {command}", flush=True)
             ran += 1

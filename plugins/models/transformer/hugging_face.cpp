@@ -80,7 +80,7 @@ std::string classifier_config(const std::filesystem::path& source, const Transfo
   Json names = Json::object(), numbers = Json::object();
   for (std::int64_t label = 0; label < num_labels; ++label) {
     const std::string name = fmt::format("LABEL_{}", label);
-    names[std::to_string(label)] = name;
+    names[fmt::format("{}", label)] = name;
     numbers[name] = label;
   }
   json["id2label"] = std::move(names);

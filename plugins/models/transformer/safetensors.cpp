@@ -154,7 +154,7 @@ void SafetensorsFile::read(const std::string& name, const std::vector<std::int64
   const std::byte* from = bytes_ + data_begin_ + entry.begin;
   const std::size_t count = (entry.end - entry.begin) / element_bytes(entry.type);
   if (entry.type == "F32") {
-    std::memcpy(out, from, count * sizeof(float));
+    if (count > 0) std::memcpy(out, from, count * sizeof(float));  // an empty tensor may have no memory
   } else if (entry.type == "F16") {
     convert<c10::Half>(from, count, out);
   } else if (entry.type == "BF16") {
