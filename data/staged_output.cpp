@@ -15,7 +15,7 @@
 namespace fedmpi {
 namespace {
 
-[[noreturn]] void fail(const std::filesystem::path& path, const std::string& reason) {
+[[noreturn]] void fail_writing(const std::filesystem::path& path, const std::string& reason) {
   throw FileError(fmt::format("{}: cannot be written ({}); choose another output directory", path.string(), reason),
                   path);
 }
@@ -23,11 +23,11 @@ namespace {
 // A file or a directory.
 void sync(const std::filesystem::path& path) {
   const int handle = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (handle < 0) fail(path, std::generic_category().message(errno));
+  if (handle < 0) fail_writing(path, std::generic_category().message(errno));
   const int status = ::fsync(handle);
   const int error = errno;
   ::close(handle);
-  if (status != 0 && error != EINVAL) fail(path, std::generic_category().message(error));
+  if (status != 0 && error != EINVAL) fail_writing(path, std::generic_category().message(error));
 }
 
 bool is_shard(const std::filesystem::path& file) {
@@ -45,7 +45,7 @@ StagedOutput::StagedOutput(std::filesystem::path directory, Refused refused)
   try {
     make_directory();
     std::string pattern = (directory_ / ".unfinished-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) fail(directory_, std::generic_category().message(errno));
+    if (::mkdtemp(pattern.data()) == nullptr) fail_writing(directory_, std::generic_category().message(errno));
     staging_ = pattern;
   } catch (...) {
     remove_directories();
@@ -66,7 +66,7 @@ void StagedOutput::commit(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     std::error_code error;
     std::filesystem::rename(staging_ / name, directory_ / name, error);
-    if (error) fail(directory_ / name, error.message());
+    if (error) fail_writing(directory_ / name, error.message());
     moved_.push_back(directory_ / name);
   }
   sync(directory_);
@@ -78,7 +78,7 @@ void StagedOutput::refuse() const {
   std::error_code error;
   if (!std::filesystem::exists(directory_, error)) return;
   const auto entries = std::filesystem::directory_iterator(directory_, error);
-  if (error) fail(directory_, error.message());
+  if (error) fail_writing(directory_, error.message());
   const auto found = std::find_if(begin(entries), end(entries), [this](const auto& entry) {
     return refused_ == Refused::anything ? entry.path() != staging_ : is_shard(entry);
   });
@@ -97,7 +97,7 @@ void StagedOutput::make_directory() {
   }
   for (auto path = missing.rbegin(); path != missing.rend(); ++path) {
     std::filesystem::create_directory(*path, error);
-    if (error) fail(*path, error.message());
+    if (error) fail_writing(*path, error.message());
     made_.push_back(*path);
   }
 }

@@ -1,5 +1,7 @@
 #include "check_text.hpp"
 
+#include "fedmpi/quantity_text.hpp"
+
 #include <algorithm>
 #include <cmath>
 

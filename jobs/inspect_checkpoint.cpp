@@ -134,13 +134,13 @@ void print_checkpoint(const Facts& facts) {
     const auto elements = sum["elements"].get<std::int64_t>();
     print_row("  " + role,
               fmt::format("{:>14} numbers in {} tensors, {}", grouped(elements), sum["tensors"].get<std::int64_t>(),
-                          byte_size(static_cast<double>(elements) * sizeof(float))));
+                          bytes_text(elements * static_cast<std::int64_t>(sizeof(float)))));
   }
   const Facts& states = facts["client_states"];
   if (states["files"].get<std::int64_t>() > 0)
     print_row("clients' states",
               fmt::format("{} files, {} of them missing, {}", states["files"].get<std::int64_t>(),
-                          states["missing"].get<std::int64_t>(), byte_size(states["bytes"].get<double>())));
+                          states["missing"].get<std::int64_t>(), bytes_text(states["bytes"].get<std::int64_t>())));
   print_row("versions", "");
   for (const auto& [name, version] : facts["versions"].items()) print_row("  " + name, version.get<std::string>());
   fmt::print("\n{}", table_of(facts["history"]));

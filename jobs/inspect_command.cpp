@@ -50,7 +50,7 @@ void inspect(const InspectRequest& request) {
       fmt::print("{}\n", facts.dump(2, ' ', false, Facts::error_handler_t::replace));
       return;
     }
-    fmt::print("{}: {}, {}\n\n", request.file.string(), kind.title, byte_size(facts["bytes"].get<double>()));
+    fmt::print("{}: {}, {}\n\n", request.file.string(), kind.title, bytes_text(facts["bytes"].get<std::int64_t>()));
     kind.print(facts);
   } catch (const Facts::exception& error) {
     throw FileError(fmt::format("{} does not say what it should: {}", request.file.string(), error.what()),

@@ -59,7 +59,7 @@ void report(const ReportArguments& arguments) {
   const std::string page = report_page(runs, comparison);
   write_whole_file(arguments.output, page);
   fmt::print("{}: {} run{}, {}\n", arguments.output, runs.size(), runs.size() == 1 ? "" : "s",
-             byte_size(static_cast<double>(page.size())));
+             bytes_text(std::ssize(page)));
 }
 
 }  // namespace

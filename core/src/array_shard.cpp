@@ -23,7 +23,7 @@ struct Arrays {
   at::Tensor features, labels, keys;
 };
 
-Arrays read_file(const std::filesystem::path& path) {
+Arrays read_arrays(const std::filesystem::path& path) {
   const Hdf5Reader file(path);
   if (!file.has("/features") && file.has("/tokens"))
     throw file_error(path, "holds tokenized text, not features: data.name = \"hdf5_text\" reads it");
@@ -90,8 +90,8 @@ std::string digest_with_shape(const at::Tensor& tensor) {
 }  // namespace
 
 ArrayShard read_array_shard(const std::filesystem::path& path, Task task) {
-  rehearse(path, [&path] { read_file(path); });
-  const Arrays arrays = read_file(path);
+  rehearse(path, [&path] { read_arrays(path); });
+  const Arrays arrays = read_arrays(path);
   check_features(arrays.features, path);
   const std::int64_t num_examples = arrays.features.size(0);
   check_length(arrays.labels, "/labels", num_examples, path);

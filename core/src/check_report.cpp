@@ -2,6 +2,7 @@
 
 #include "client.hpp"
 #include "evaluation.hpp"
+#include "fedmpi/quantity_text.hpp"
 #include "schedule.hpp"
 #include "slices.hpp"
 

@@ -1,4 +1,5 @@
 #include "check_report.hpp"
+#include "fedmpi/quantity_text.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -162,29 +163,6 @@ void Writer::slow() {
 }
 
 }  // namespace
-
-std::string bytes_text(std::int64_t bytes) {
-  static constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  while (value >= 999.5 && unit + 1 < std::size(units)) {
-    value /= 1000.0;
-    ++unit;
-  }
-  return unit == 0 || value >= 9.95 ? fmt::format("{:.0f} {}", value, units[unit])
-                                    : fmt::format("{:.1f} {}", value, units[unit]);
-}
-
-std::string seconds_text(double seconds) {
-  if (seconds < 0.0995) return fmt::format("{:.2g} ms", 1000.0 * seconds);
-  if (seconds < 9.95) return fmt::format("{:.1f} s", seconds);
-  const auto whole = static_cast<std::int64_t>(seconds + 0.5);
-  if (whole < 60) return fmt::format("{} s", whole);
-  if (whole < 3600) return fmt::format("{} min {} s", whole / 60, whole % 60);
-  const std::int64_t minutes = (whole + 30) / 60;
-  if (minutes < 48 * 60) return fmt::format("{} h {} min", minutes / 60, minutes % 60);
-  return fmt::format("{} days {} h", minutes / (24 * 60), minutes / 60 % 24);
-}
 
 std::vector<std::string> warnings_of(const CheckReport& report, const Job& job) {
   Writer writer{.report = report, .job = job};

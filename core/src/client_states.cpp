@@ -7,6 +7,7 @@
 #include "fedmpi/hdf5_file.hpp"
 #include "file_error.hpp"
 #include "rehearsal.hpp"
+#include "whole_file.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -101,7 +102,8 @@ at::Tensor ClientStates::read(std::int64_t client) const {
   std::error_code error;
   if (!fs::exists(from, error))
     throw file_error(from, "is not there: the directory must be one that all nodes share, see --output");
-  at::Tensor tensor = load_client_state(from);
+  // What this run has written need not be tried in a process of its own.
+  at::Tensor tensor = kept.round <= first_round_ ? load_client_state(from) : read_kept(from);
   if (tensor.numel() != size_)
     throw file_error(from, fmt::format("{} has {} elements where {} are kept", dataset, tensor.numel(), size_));
   if (digest(tensor) != std::string_view(kept.digest.data(), kept.digest.size()))
@@ -122,7 +124,7 @@ KeptState ClientStates::write(std::int64_t client, int round, const at::Tensor& 
   fs::create_directories(to.parent_path(), error);  // where it fails, the writer says why
   Hdf5Writer file(to);
   write_digested(file, dataset, kept);
-  file.commit();
+  file.place();
   KeptState written{.round = round};
   digest(kept).copy(written.digest.data(), written.digest.size());
   return written;
@@ -155,6 +157,12 @@ void ClientStates::restore(std::span<const NamedTensor> saved, int round) {
     if (one.round > round) throw Error("the checkpoint says that a client was fitted after it");
     std::copy_n(digests.const_data_ptr<std::uint8_t>() + client * width, width, one.digest.data());
   }
+}
+
+void ClientStates::sync(const Checkpoint& checkpoint, const fs::path& path, int after) {
+  std::vector<fs::path> files = client_state_files(checkpoint, path);
+  std::erase_if(files, [&](const fs::path& file) { return parse(file).value_or(Name{}).round <= after; });
+  sync_files(files);
 }
 
 void ClientStates::prune(const fs::path& directory, std::span<const int> rounds, bool and_later) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "fedmpi/checkpoint.hpp"
 #include "fedmpi/export.hpp"
 #include "fedmpi/strategy.hpp"
 
@@ -25,8 +26,8 @@ FEDMPI_API std::filesystem::path client_states_directory(const std::filesystem::
 // What clients keep from one round to the next, for strategies and layouts that need it: one vector each, in
 // DIR/client_000012_round_0003.h5, dataset /kept, so that any rank can go on with any client. DIR must be on a file
 // system that all nodes share. A file is written once; which one counts is in the table, which is the same on every
-// rank and part of the checkpoint. Main thread only, but for prune. Errors: FileError for a file that is missing or
-// does not hold what the table says, Error when one cannot be written.
+// rank and part of the checkpoint. Main thread only, but for sync and prune. Errors: FileError for a file that is
+// missing or does not hold what the table says, Error when one cannot be written.
 class FEDMPI_API ClientStates {
  public:
   // `size`: elements of a vector, 0: nothing is kept. Files of rounds after `first_round` lie in `newer`, which a run
@@ -49,6 +50,10 @@ class FEDMPI_API ClientStates {
   // kept.
   std::vector<NamedTensor> save() const;
   void restore(std::span<const NamedTensor> saved, int round);
+
+  // Makes sure that the machine may crash once the checkpoint in `path` is written: of the files that it needs, those
+  // of rounds after `after` may not be on disk yet. Any thread.
+  static void sync(const Checkpoint& checkpoint, const std::filesystem::path& path, int after);
 
   // Removes the files that were not the newest in any of `rounds`, which are those of the checkpoints there are. Files
   // of later rounds, and half-written ones, only with `and_later`, before any client is fitted.

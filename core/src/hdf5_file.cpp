@@ -24,7 +24,6 @@ constexpr std::uint64_t max_chunk_bytes = std::uint64_t{256} << 20;
 constexpr std::uint64_t max_inflated_bytes = std::uint64_t{64} << 30;
 constexpr std::uint64_t max_inflation = 1024;  // deflate's own limit is 1032
 constexpr hsize_t max_members = 1 << 16;
-constexpr int max_rank = 4;
 
 struct ElementType {
   hid_t file;
@@ -83,8 +82,8 @@ Handle open_object(hid_t file, const std::filesystem::path& path, const std::str
 
 std::vector<std::int64_t> shape_of(hid_t space, const std::filesystem::path& path, const std::string& what) {
   const int rank = H5Sget_simple_extent_type(space) == H5S_SIMPLE ? H5Sget_simple_extent_ndims(space) : 0;
-  if (rank < 1 || rank > max_rank) throw file_error(path, what + " does not have 1 to 4 dimensions");
-  std::array<hsize_t, max_rank> dimensions{};
+  if (rank < 1 || rank > hdf5::max_rank) throw file_error(path, what + " does not have 1 to 4 dimensions");
+  std::array<hsize_t, hdf5::max_rank> dimensions{};
   hdf5::check(H5Sget_simple_extent_dims(space, dimensions.data(), nullptr), path, what + " has no readable shape");
   std::vector<std::int64_t> shape;
   for (int i = 0; i < rank; ++i) {
@@ -130,10 +129,11 @@ bool check_filters(hid_t creation, const std::filesystem::path& path, const std:
 // A chunk is held in memory whole, and a dataset that is not empty has stored at least one.
 void check_chunks(hid_t creation, std::uint64_t limit, std::size_t element_bytes, const std::filesystem::path& path,
                   const std::string& what) {
-  std::array<hsize_t, max_rank> lengths{};
-  const int rank = hdf5::check(H5Pget_chunk(creation, max_rank, lengths.data()), path, what + " has no chunk sizes");
-  const std::vector<std::int64_t> shape(lengths.begin(), lengths.begin() + std::clamp(rank, 0, max_rank));
-  if (rank > max_rank || size_in_bytes(shape, element_bytes) > limit) {
+  std::array<hsize_t, hdf5::max_rank> lengths{};
+  const int rank =
+      hdf5::check(H5Pget_chunk(creation, hdf5::max_rank, lengths.data()), path, what + " has no chunk sizes");
+  const std::vector<std::int64_t> shape(lengths.begin(), lengths.begin() + std::clamp(rank, 0, hdf5::max_rank));
+  if (rank > hdf5::max_rank || size_in_bytes(shape, element_bytes) > limit) {
     throw file_error(path, fmt::format("{} is stored in chunks of more than {} bytes", what, limit));
   }
 }

@@ -34,6 +34,8 @@ class Handle {
 // Before the first call: HDF5 prints nothing and loads no filter plugin because a file asks for it.
 void prepare_library();
 
+inline constexpr int max_rank = 4;  // of a dataset
+
 // Access properties for every file: no locks (some cluster file systems have none), and closing closes all.
 Handle file_access();
 

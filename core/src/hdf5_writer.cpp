@@ -21,14 +21,13 @@ using hdf5::Handle;
 namespace {
 
 constexpr std::int64_t chunk_bytes = 4 << 20;
-constexpr int max_rank = 4;
 
-struct ElementType {
+struct StoredType {
   hid_t file;
   hid_t memory;
 };
 
-ElementType element_type(at::ScalarType scalar, const std::filesystem::path& path, const std::string& what) {
+StoredType stored_type(at::ScalarType scalar, const std::filesystem::path& path, const std::string& what) {
   switch (scalar) {
     case at::kByte:
       return {H5T_STD_U8LE, H5T_NATIVE_UINT8};
@@ -59,9 +58,10 @@ std::vector<hsize_t> chunk_shape(at::IntArrayRef shape, std::int64_t element_byt
 }
 
 void write_dataset(hid_t file, const std::filesystem::path& path, const std::string& name, const at::Tensor& tensor,
-                   ElementType type, bool checksummed) {
+                   StoredType type, bool checksummed) {
   const std::string what = "dataset " + name + " could not be written";
-  if (tensor.dim() < 1 || tensor.dim() > max_rank) throw file_error(path, what + ": it has not 1 to 4 dimensions");
+  if (tensor.dim() < 1 || tensor.dim() > hdf5::max_rank)
+    throw file_error(path, what + ": it has not 1 to 4 dimensions");
   const at::Tensor data = tensor.to(at::kCPU).contiguous();
   const std::vector<hsize_t> shape(data.sizes().begin(), data.sizes().end());
   const Handle space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), H5Sclose);
@@ -120,7 +120,7 @@ Hdf5Writer::~Hdf5Writer() {
 
 void Hdf5Writer::write(const std::string& name, const at::Tensor& tensor, bool checksummed) {
   const auto lock = hdf5::exclusive();
-  write_dataset(file_, path_, name, tensor, element_type(tensor.scalar_type(), path_, "dataset " + name), checksummed);
+  write_dataset(file_, path_, name, tensor, stored_type(tensor.scalar_type(), path_, "dataset " + name), checksummed);
 }
 
 void Hdf5Writer::write_uint16(const std::string& name, const at::Tensor& int32_tensor) {
@@ -152,15 +152,23 @@ void Hdf5Writer::write_integer(const std::string& object, const std::string& nam
   write_attribute(file_, path_, object, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
-void Hdf5Writer::commit() {
+std::string_view Hdf5Writer::finish() {
   if (file_ < 0) throw std::logic_error("Hdf5Writer::commit: called twice");
   const std::string what = "could not be written";
-  auto lock = hdf5::exclusive();
+  const auto lock = hdf5::exclusive();
   hdf5::check(H5Fflush(file_, H5F_SCOPE_GLOBAL), path_, what);
   const ssize_t size = hdf5::check(H5Fget_file_image(file_, nullptr, 0), path_, what);
   hdf5::check(H5Fclose(std::exchange(file_, H5I_INVALID_HID)), path_, what);
-  lock.unlock();
-  write_whole_file(path_, {image_->bytes(), static_cast<std::size_t>(size)});
+  return {image_->bytes(), static_cast<std::size_t>(size)};
+}
+
+void Hdf5Writer::commit() {
+  write_whole_file(path_, finish());
+  image_.reset();
+}
+
+void Hdf5Writer::place() {
+  place_whole_file(path_, finish());
   image_.reset();
 }
 

@@ -1,13 +1,10 @@
 #include "fedmpi/job.hpp"
-
-#include <limits>
+#include "key_limits.hpp"
 
 namespace fedmpi {
 
 namespace {
 
-constexpr double unbounded = std::numeric_limits<double>::infinity();
-constexpr double int_maximum = std::numeric_limits<int>::max();
 constexpr double int64_maximum = 9223372036854775807.0;
 
 constexpr OptionSpec run_keys[] = {

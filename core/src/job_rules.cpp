@@ -1,13 +1,10 @@
 #include "fedmpi/job.hpp"
-
-#include <limits>
+#include "key_limits.hpp"
 
 namespace fedmpi {
 
 namespace {
 
-constexpr double unbounded = std::numeric_limits<double>::infinity();
-constexpr double int_maximum = std::numeric_limits<int>::max();
 constexpr double smallest_alpha = 1e-9;
 
 // Partitions: names, keys and defaults of flwr-datasets' partitioners.

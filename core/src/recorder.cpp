@@ -196,13 +196,15 @@ void Recorder::save(const RoundMetrics& metrics, std::vector<std::string> histor
                         .history = std::move(history),
                         .versions = experiment_.versions};
   for (NamedTensor& one : checkpoint.strategy_state) one.tensor = one.tensor.clone();
-  saved_round_ = metrics.round;
   saving_ = std::async(std::launch::async, [checkpoint = std::move(checkpoint), directory = directory_ / "checkpoints",
-                                            keep = experiment_.job.checkpoint] {
-    save_checkpoint(checkpoint_path(directory, checkpoint.round), checkpoint);
+                                            keep = experiment_.job.checkpoint, before = saved_round_] {
+    const fs::path path = checkpoint_path(directory, checkpoint.round);
+    ClientStates::sync(checkpoint, path, before);
+    save_checkpoint(path, checkpoint);
     prune_checkpoints(directory, keep.keep, keep.keep_every);
     prune_client_states(directory, false);
   });
+  saved_round_ = metrics.round;
 }
 
 void Recorder::wait_until_saved() {

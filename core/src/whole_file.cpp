@@ -40,31 +40,54 @@ class Descriptor {
   int descriptor_;
 };
 
-bool write_and_rename(const std::filesystem::path& temporary, const std::filesystem::path& path,
-                      std::string_view bytes) {
+bool write_and_rename(const std::filesystem::path& temporary, const std::filesystem::path& path, std::string_view bytes,
+                      bool sync) {
   Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-  return file.valid() && file.write(bytes) && file.sync() && file.close() &&
+  return file.valid() && file.write(bytes) && (!sync || file.sync()) && file.close() &&
          ::rename(temporary.c_str(), path.c_str()) == 0;
 }
 
-}  // namespace
+[[noreturn]] void fail(const std::filesystem::path& path, int error) {
+  errno = error;
+  const FileError failure = file_error(path, "could not be written: " + errno_message());
+  // Not the user's mistake: the disk is full, or it fails.
+  if (error == ENOSPC || error == EDQUOT || error == EFBIG || error == EIO) throw Error(failure.what());
+  throw failure;
+}
 
-void write_whole_file(const std::filesystem::path& path, std::string_view bytes) {
+void place(const std::filesystem::path& path, std::string_view bytes, bool sync) {
   const std::filesystem::path temporary = path.string() + fmt::format(".tmp.{}", ::getpid());
-  if (!write_and_rename(temporary, path, bytes)) {
-    const int error = errno;
-    const std::string reason = errno_message();
-    ::unlink(temporary.c_str());
-    const FileError failure = file_error(path, "could not be written: " + reason);
-    // Not the user's mistake: the disk is full, or it fails.
-    if (error == ENOSPC || error == EDQUOT || error == EFBIG || error == EIO) throw Error(failure.what());
-    throw failure;
-  }
+  if (write_and_rename(temporary, path, bytes, sync)) return;
+  const int error = errno;
+  ::unlink(temporary.c_str());
+  fail(path, error);
+}
+
+void sync_directory_of(const std::filesystem::path& path) {
   const std::filesystem::path directory = path.parent_path();
   const Descriptor entry(directory.empty() ? "." : directory, O_RDONLY | O_DIRECTORY);
   if (!entry.valid() || !entry.sync()) {
     throw file_error(path, "is in place but may not outlive a crash of the machine: " + errno_message());
   }
+}
+
+}  // namespace
+
+void write_whole_file(const std::filesystem::path& path, std::string_view bytes) {
+  place(path, bytes, true);
+  sync_directory_of(path);
+}
+
+void place_whole_file(const std::filesystem::path& path, std::string_view bytes) {
+  place(path, bytes, false);
+}
+
+void sync_files(std::span<const std::filesystem::path> paths) {
+  for (const std::filesystem::path& path : paths) {
+    const Descriptor file(path, O_RDONLY);
+    if (!file.valid() || !file.sync()) fail(path, errno);
+  }
+  if (!paths.empty()) sync_directory_of(paths.front());
 }
 
 }  // namespace fedmpi

@@ -108,7 +108,7 @@ void write_run_table(Markup& page, std::span<const Run> runs, const Comparison& 
     }
     std::int64_t failures = 0;
     for (const RoundMetrics& metrics : runs[i].rounds) failures += metrics.failures.value_or(0);
-    row.push_back({duration(mean_seconds(runs[i]))});
+    row.push_back({seconds_text(mean_seconds(runs[i]))});
     row.push_back({grouped(failures)});
     row.push_back({last == nullptr ? "–" : last->digest.substr(0, 12)});
   }

@@ -45,23 +45,23 @@ void write_overview(Markup& page, const Run& run) {
   const auto list = page.element("dl", {{"class", "numbers"}});
   for (const Measure& measure : measures)
     if (std::string_view(measure.quantity) != "F1") write_measure(page, run, measure);
-  double seconds = 0.0, bytes = 0.0, failures = 0.0, tokens_per_second = 0.0;
-  std::int64_t memory = 0, num_fits = 0;
+  double seconds = 0.0, failures = 0.0, tokens_per_second = 0.0;
+  std::int64_t bytes = 0, memory = 0, num_fits = 0;
   for (const RoundMetrics& metrics : run.rounds) {
     seconds += metrics.seconds.total;
-    bytes += static_cast<double>(metrics.bytes_sent);
+    bytes += metrics.bytes_sent;
     memory = std::max(memory, metrics.peak_rss_bytes);
     failures += static_cast<double>(metrics.failures.value_or(0));
     tokens_per_second += metrics.tokens_per_second.value_or(0.0);
     num_fits += metrics.tokens_per_second.has_value();
   }
   const auto count = static_cast<double>(run.rounds.size());
-  write_number(page, "time", duration(seconds), duration(seconds / count) + " a round");
+  write_number(page, "time", seconds_text(seconds), seconds_text(seconds / count) + " a round");
   if (num_fits > 0)
     write_number(page, "tokens a second", whole(tokens_per_second / static_cast<double>(num_fits)),
                  "mean, while fitting");
-  write_number(page, "sent", byte_size(bytes), byte_size(bytes / count) + " a round, by all ranks");
-  write_number(page, "peak memory", byte_size(static_cast<double>(memory)), "of the largest rank");
+  write_number(page, "sent", bytes_text(bytes), bytes_text(bytes / std::ssize(run.rounds)) + " a round, by all ranks");
+  write_number(page, "peak memory", bytes_text(memory), "of the largest rank");
   write_number(page, "failures", whole(failures), failures == 0.0 ? "no client failed" : "fits of clients");
 }
 

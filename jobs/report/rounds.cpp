@@ -20,10 +20,10 @@ std::vector<Cell> row_of(const RoundMetrics& metrics, const std::vector<const Me
                            {or_dash<std::int64_t>(metrics.clients, grouped)},
                            {or_dash<std::int64_t>(metrics.failures, grouped)}};
   for (const Measure* measure : shown) row.push_back({or_dash<double>(metrics.*measure->value, measured)});
-  row.push_back({duration(metrics.seconds.total)});
+  row.push_back({seconds_text(metrics.seconds.total)});
   row.push_back({or_dash<double>(metrics.tokens_per_second, whole)});
-  row.push_back({byte_size(static_cast<double>(metrics.bytes_sent))});
-  row.push_back({byte_size(static_cast<double>(metrics.peak_rss_bytes))});
+  row.push_back({bytes_text(metrics.bytes_sent)});
+  row.push_back({bytes_text(metrics.peak_rss_bytes)});
   row.push_back({metrics.digest.substr(0, 12)});
   return row;
 }

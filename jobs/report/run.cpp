@@ -31,7 +31,7 @@ std::ifstream open_file(const fs::path& path, std::uintmax_t max_bytes) {
   if (!fs::is_regular_file(path, error)) throw file_error(path, "is not a file: name the directory of a run");
   if (fs::file_size(path, error) > max_bytes || error)
     throw file_error(path, fmt::format("has more than the {} that are read of such a file",
-                                       byte_size(static_cast<double>(max_bytes))));
+                                       bytes_text(static_cast<std::int64_t>(max_bytes))));
   std::ifstream file(path, std::ios::binary);
   if (!file) throw file_error(path, "cannot be read: " + errno_message());
   return file;

@@ -29,7 +29,7 @@ std::string in_words(const PhaseTotals& totals) {
   std::string text;
   for (std::size_t part = 0; part < num_parts; ++part)
     if (totals[part] > 0.0)
-      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", phase_name(part), duration(totals[part]));
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", phase_name(part), seconds_text(totals[part]));
   return text;
 }
 
@@ -109,9 +109,9 @@ void write_totals(Markup& page, const PhaseTotals& totals, std::size_t num_round
     std::vector<std::vector<Cell>> rows;
     const auto add = [&](const char* name, double seconds) {
       rows.push_back({{name},
-                      {duration(seconds)},
+                      {seconds_text(seconds)},
                       {percentage(seconds / std::max(sum(totals), 1e-300))},
-                      {duration(seconds / static_cast<double>(num_rounds))}});
+                      {seconds_text(seconds / static_cast<double>(num_rounds))}});
     };
     for (std::size_t part = 0; part < num_parts; ++part)
       if (totals[part] > 0.0) add(phase_name(part), totals[part]);
@@ -188,7 +188,7 @@ void write_times(Markup& page, std::span<const Run> runs, const Comparison& comp
           x += width;
         }
       }
-      page.element("b", {}, duration(sum(means[i])));
+      page.element("b", {}, seconds_text(sum(means[i])));
     }
   });
 }

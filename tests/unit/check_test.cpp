@@ -243,15 +243,5 @@ TEST(Warnings, ADirectoryThatNodesDoNotShare) {
   EXPECT_TRUE(say(warnings_of(report, good_job()), {"is not the same directory on node2 as on node1"}));
 }
 
-TEST(Units, AreForPeople) {
-  EXPECT_EQ(bytes_text(999), "999 B");
-  EXPECT_EQ(bytes_text(1'234'000'000), "1.2 GB");
-  EXPECT_EQ(bytes_text(87'300'000), "87 MB");
-  EXPECT_EQ(seconds_text(0.0123), "12 ms");
-  EXPECT_EQ(seconds_text(46.6), "47 s");
-  EXPECT_EQ(seconds_text(160.2), "2 min 40 s");
-  EXPECT_EQ(seconds_text(7500), "2 h 5 min");
-}
-
 }  // namespace
 }  // namespace fedmpi

@@ -72,6 +72,20 @@ TEST(ClientStates, AVerificationReadsOldOnesAndWritesElsewhere) {
   EXPECT_EQ(names(directory.path()), std::vector<std::string>{"client_000000_round_0002.h5"});
 }
 
+TEST(ClientStates, ACheckpointIsNotWrittenWithoutTheFilesItNeeds) {
+  const TemporaryDirectory directory;
+  const fs::path path = directory.path() / "round_0005.h5";
+  ClientStates states = in(client_states_directory(directory.path()));
+  for (const std::int64_t client : {0, 1})
+    states.set(client, states.write(client, 4 + static_cast<int>(client), at::ones({3})));
+  Checkpoint checkpoint;
+  checkpoint.strategy_state = states.save();
+  ClientStates::sync(checkpoint, path, -1);
+  states.remove(0, 4);
+  EXPECT_THROW(ClientStates::sync(checkpoint, path, 3), FileError);
+  ClientStates::sync(checkpoint, path, 4);  // what the checkpoint before needed is on disk
+}
+
 TEST(ClientStates, PruningKeepsWhatACheckpointNeeds) {
   const TemporaryDirectory directory;
   const ClientStates states = in(directory.path());

@@ -3,6 +3,7 @@
 #include "fedmpi/shard.hpp"
 #include "prepare.hpp"
 #include "temporary_directory.hpp"
+#include "text.hpp"
 
 #include <algorithm>
 #include <map>
@@ -17,10 +18,10 @@ namespace fedmpi {
 namespace {
 
 // Label, key (0 without), tokens.
-using Example = std::tuple<std::int64_t, std::int64_t, std::vector<std::int32_t>>;
+using Row = std::tuple<std::int64_t, std::int64_t, std::vector<std::int32_t>>;
 
-std::vector<Example> examples(const Shard& shard) {
-  std::vector<Example> result;
+std::vector<Row> rows_of(const Shard& shard) {
+  std::vector<Row> result;
   for (std::int64_t i = 0; i < shard.labels.numel(); ++i) {
     const at::Tensor row =
         shard.tokens.slice(0, shard.offsets[i].item<std::int64_t>(), shard.offsets[i + 1].item<std::int64_t>());
@@ -76,17 +77,13 @@ class PrepareTableTest : public testing::Test {
   PrepareSettings settings_;
 };
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 TEST_F(PrepareTableTest, WritesBothSplitsWithTheirProvenance) {
   const PrepareSummary summary = prepare_table(table_, settings_);
   EXPECT_EQ(summary.train.num_examples, 3);
   EXPECT_EQ(summary.test.num_examples, 1);
   const Shard train = prepared("train");
-  EXPECT_EQ(examples(train), (std::vector<Example>{{0, 0, {1, 4, 4, 2}}, {1, 0, {1, 3, 0, 4, 2}}, {1, 0, {1, 3, 2}}}));
-  EXPECT_EQ(examples(prepared("test")), (std::vector<Example>{{0, 0, {1, 3, 3, 2}}}));
+  EXPECT_EQ(rows_of(train), (std::vector<Row>{{0, 0, {1, 4, 4, 2}}, {1, 0, {1, 3, 0, 4, 2}}, {1, 0, {1, 3, 2}}}));
+  EXPECT_EQ(rows_of(prepared("test")), (std::vector<Row>{{0, 0, {1, 3, 3, 2}}}));
   EXPECT_EQ(train.num_labels, 2);
   EXPECT_FALSE(train.keys.defined());
   EXPECT_EQ(train.provenance.at("label_names"), R"(["ham","spam"])");
@@ -116,14 +113,13 @@ TEST_F(PrepareTableTest, KeysAreKeptAsNumbersOrNumberedByName) {
   write_bytes(directory_ / "train.csv", "user,label,text\n70000000000,a,good\n-3,b,bad\n");
   write_bytes(directory_ / "test.csv", "user,label,text\n5,a,good\n");
   prepare_table(table_, settings_);
-  EXPECT_EQ(examples(prepared("train")), (std::vector<Example>{{0, 70'000'000'000, {1, 3, 2}}, {1, -3, {1, 4, 2}}}));
+  EXPECT_EQ(rows_of(prepared("train")), (std::vector<Row>{{0, 70'000'000'000, {1, 3, 2}}, {1, -3, {1, 4, 2}}}));
   EXPECT_EQ(prepared("test").keys.item<std::int64_t>(), 5);
   EXPECT_FALSE(prepared("test").provenance.contains("key_names"));
   settings_.output = directory_ / "names";
   write_bytes(directory_ / "train.csv", "user,label,text\nzoe,a,good\nada,b,bad\nzoe,b,bad\n");
   prepare_table(table_, settings_);
-  EXPECT_EQ(examples(prepared("train")),
-            (std::vector<Example>{{0, 2, {1, 3, 2}}, {1, 1, {1, 4, 2}}, {1, 2, {1, 4, 2}}}));
+  EXPECT_EQ(rows_of(prepared("train")), (std::vector<Row>{{0, 2, {1, 3, 2}}, {1, 1, {1, 4, 2}}, {1, 2, {1, 4, 2}}}));
   EXPECT_EQ(prepared("test").keys.item<std::int64_t>(), 0);
   EXPECT_EQ(prepared("test").provenance.at("key_names"), R"(["5","ada","zoe"])");
 }
@@ -133,23 +129,23 @@ TEST_F(PrepareTableTest, APartIsChosenForTestingBySeed) {
   table_.test_fraction = 0.25;
   write_bytes(directory_ / "train.csv", many_rows(50, 4));
   prepare_table(table_, settings_);
-  const auto train = examples(prepared("train")), test = examples(prepared("test"));
+  const auto train = rows_of(prepared("train")), test = rows_of(prepared("test"));
   EXPECT_EQ(train.size(), 37U);  // 12.5 is rounded to 13
   EXPECT_EQ(test.size(), 13U);
   EXPECT_EQ(prepared("train").provenance.at("test_fraction"), "0.25");
-  std::vector<Example> all = train;
+  std::vector<Row> all = train;
   all.insert(all.end(), test.begin(), test.end());
   std::map<std::size_t, int> lengths;
-  for (const Example& example : all) ++lengths[std::get<2>(example).size()];
+  for (const Row& example : all) ++lengths[std::get<2>(example).size()];
   EXPECT_EQ(lengths.size(), 50U);  // every row once
   settings_.output = directory_ / "again";
   settings_.threads = 3;
   prepare_table(table_, settings_);
-  EXPECT_EQ(examples(prepared("test")), test);
+  EXPECT_EQ(rows_of(prepared("test")), test);
   settings_.output = directory_ / "other";
   settings_.seed = 7;
   prepare_table(table_, settings_);
-  EXPECT_NE(examples(prepared("test")), test);
+  EXPECT_NE(rows_of(prepared("test")), test);
 }
 
 TEST_F(PrepareTableTest, TheFormatDoesNotMatter) {

@@ -5,6 +5,7 @@
 #include "fedmpi/shard.hpp"
 #include "review_files.hpp"
 #include "temporary_directory.hpp"
+#include "text.hpp"
 
 #include <algorithm>
 #include <string>
@@ -75,10 +76,6 @@ class PrepareTest : public testing::Test {
   std::filesystem::path source_ = directory_ / "a.tar.gz";
   PrepareSettings settings_;
 };
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 TEST_F(PrepareTest, WritesBothSplitsWithTheirProvenance) {
   settings_.max_tokens = 4;

@@ -108,8 +108,4 @@ struct CheckReport {
 // AgreedError on all ranks together: a run would fail.
 FEDMPI_API std::optional<CheckReport> check_federation(Communicator& communicator, const CheckRequest& request);
 
-// For people: "1.2 GB" (10^9 bytes), "3.4 s", "2 h 5 min".
-FEDMPI_API std::string bytes_text(std::int64_t bytes);
-FEDMPI_API std::string seconds_text(double seconds);
-
 }  // namespace fedmpi

@@ -43,10 +43,9 @@ class FEDMPI_API MpiSession {
 struct RankLost {};
 
 // Collectives over all ranks of the job, or over those of one group, apart from all other communicators. Main thread
-// only. Every rank must call every function in the same order: only federation.cpp, run_sweep.cpp, protocol.cpp and
-// aggregation.cpp do. Tensors are
-// 1-D, contiguous, on the CPU; dtype and length must be the same on all ranks. Errors: Error naming the MPI call, and
-// RankLost.
+// only. Every rank must call every function in the same order: only federation.cpp, run_sweep.cpp, protocol*.cpp and
+// aggregation.cpp do. Tensors are 1-D, contiguous, on the CPU; dtype and length must be the same on all ranks. Errors:
+// Error naming the MPI call, and RankLost.
 class FEDMPI_API Communicator {
  public:
   // Made by all ranks of the job together: one communicator for all that give the same group. Watches for frozen ranks,

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -59,8 +60,11 @@ class FEDMPI_API Hdf5Writer {
   void write_string(const std::string& object, const std::string& name, const std::string& value);
   void write_integer(const std::string& object, const std::string& name, std::int64_t value);
   void commit();
+  void place();  // instead of commit(): whole, but sure to be on disk only once somebody has synced it
 
  private:
+  std::string_view finish();
+
   std::filesystem::path path_;
   std::unique_ptr<hdf5::Image> image_;
   std::int64_t file_ = -1;
