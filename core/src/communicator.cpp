@@ -23,7 +23,8 @@ namespace {
 constexpr int server = 0;
 constexpr int report_tag = 1, answer_tag = 2;  // from a host to the server, and back
 constexpr int gather_tag = 3;
-constexpr std::int64_t finished_word = -1, stop_word = -2;  // other reports are amounts, never negative
+// Other reports are amounts, none so far from zero.
+constexpr std::int64_t finished_word = std::numeric_limits<std::int64_t>::min(), stop_word = finished_word + 1;
 // An `int` count and some libraries' own byte counts end at 2^31.
 constexpr std::int64_t max_message_bytes = std::int64_t{1} << 30;
 constexpr double first_frozen_rank_seconds = 60.0;  // until the job says

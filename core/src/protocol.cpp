@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <exception>
 #include <string>
+#include <utility>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -32,8 +33,8 @@ std::int64_t peak_rss_bytes() {
   return std::int64_t{usage.ru_maxrss} * 1024;
 }
 
-// What a host reports instead of tokens, of which a step has some, once it is done with a client.
-constexpr std::int64_t client_done = 0;
+// How often a host tells of its work and looks whether it is to be given up: both cost more than a small model's step.
+constexpr double report_seconds = 0.05;
 
 // Passes through Host::fit, which takes an exception of the standard for a client's failure.
 struct FitGivenUp {};
@@ -293,10 +294,10 @@ bool Protocol::fit(std::span<const std::int64_t> cohort) {
   for (const std::int64_t cost : costs) total += cost * host_->num_passes();
   Progress progress(fmt::format("round {}/{}: fit", round_, job_.run.rounds), total, "tokens",
                     communicator_.is_server());
-  std::size_t num_done = cohort.size() - rest_.size();
-  const auto advance = [&](std::int64_t tokens) {
-    if (tokens == client_done) ++num_done;
-    progress.advance(tokens, fmt::format("{}/{} clients", num_done, cohort.size()));
+  std::int64_t num_done = std::ssize(cohort) - std::ssize(rest_);
+  const auto advance = [&](std::int64_t amount) {  // tokens, or clients as a number below zero
+    num_done -= std::min<std::int64_t>(amount, 0);
+    progress.advance(std::max<std::int64_t>(amount, 0), fmt::format("{}/{} clients", num_done, cohort.size()));
   };
   if (communicator_.is_host(communicator_.rank())) fit_own(own_share(rest_, costs), advance);
   const bool given_up = communicator_.await_reports(advance, [&] {
@@ -324,12 +325,23 @@ std::vector<std::int64_t> Protocol::own_share(std::span<const std::int64_t> clie
 void Protocol::fit_own(std::span<const std::int64_t> clients, const std::function<void(std::int64_t)>& advance) {
   const Stopwatch stopwatch;
   const double deadline = job_.federation.round_deadline_seconds;
-  const auto after_step = [&](std::int64_t tokens) {
+  Stopwatch since_told;
+  std::int64_t tokens = 0, clients_done = 0;
+  const auto tell = [&] {
+    since_told = {};
+    for (const std::int64_t amount : {std::exchange(tokens, 0), -std::exchange(clients_done, 0)}) {
+      if (amount == 0) continue;
+      communicator_.report(amount);
+      advance(amount);
+    }
+  };
+  const auto after_step = [&](std::int64_t step_tokens) {
     // Host::fit takes it for this client's failure.
     if (deadline > 0.0 && stopwatch.seconds() > deadline && !verifies_)
       throw Error(fmt::format("not done within the {} s of federation.round_deadline_seconds", deadline));
-    communicator_.report(tokens);
-    advance(tokens);
+    tokens += step_tokens;
+    if (since_told.seconds() < report_seconds) return;
+    tell();
     if (stops_now()) communicator_.request_stop();
     if (communicator_.stop_requested()) throw FitGivenUp{};
   };
@@ -337,10 +349,10 @@ void Protocol::fit_own(std::span<const std::int64_t> clients, const std::functio
     // Once a rank is known to be lost the client at hand is the last: the others are dealt out anew.
     for (std::size_t i = 0; i < clients.size() && !communicator_.loss_noticed(); ++i) {
       host_->fit(clients.subspan(i, 1), state_->global, state_->server_vectors, after_step);
-      communicator_.report(client_done);
-      advance(client_done);
+      ++clients_done;
       keep(stop_signal_noted());  // what ends a job waits for nobody
     }
+    tell();
   } catch (const FitGivenUp&) {
     keep(true);
   }

@@ -98,9 +98,9 @@ Trial Protocol::try_round(RateMeasurement& measurement, const Cluster& cluster) 
 void Protocol::try_fits(RateMeasurement& measurement, int round, std::span<const std::int64_t> own, Trial& trial) {
   std::exception_ptr failure;
   try {
-    measurement.fit(own, round, [&](std::int64_t tokens) { communicator_.report(tokens); });
+    measurement.fit(own, round, [](std::int64_t) {});
   } catch (const std::exception&) {
-    failure = std::current_exception();  // the others are waiting for this rank's reports
+    failure = std::current_exception();  // the others are waiting for this rank
   }
   communicator_.await_reports([](std::int64_t) {}, [] { return false; });
   agree(communicator_, [&] {

@@ -26,7 +26,7 @@ std::string seconds_text(double seconds) {
   if (seconds < 9.995) return fmt::format("{:.2f} s", seconds);
   if (seconds < 119.95) return fmt::format("{:.1f} s", seconds);
   const auto whole = static_cast<std::int64_t>(std::lround(seconds));
-  if (whole < 7200) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
   const std::int64_t hours = whole / 3600;
   if (hours < 48) return fmt::format("{} h {:02} min", hours, whole % 3600 / 60);
   return fmt::format("{} days {:02} h", hours / 24, hours % 24);
