@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <limits>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -23,13 +24,15 @@ using fedmpi::Split;
 class Hdf5Text final : public fedmpi::Dataset {
  public:
   explicit Hdf5Text(const fedmpi::Options& options)
-      : directory_{options.get<std::string>("path")}, max_tokens_{options.get<std::int64_t>("max_tokens")} {
+      : directory_{options.get<std::string>("path")},
+        max_tokens_{options.get<std::int64_t>("max_tokens")},
+        cuts_left_{options.get<std::string>("truncation_side") == "left"} {
     if (max_tokens_ == 1)
       throw fedmpi::UserError("data.max_tokens = 1 leaves no room for [CLS] and [SEP]: give at least 2");
     train_ = load("train");
     test_ = load("test");
     // Two runs on other cuts of one text are runs on other data.
-    digest_ = fedmpi::digest(train_.digest + test_.digest + std::to_string(max_tokens_));
+    digest_ = fedmpi::digest(train_.digest + test_.digest + std::to_string(max_tokens_) + (cuts_left_ ? "left" : ""));
   }
 
   std::int64_t size(Split split) const override { return static_cast<std::int64_t>(part(split).labels.size()); }
@@ -56,10 +59,11 @@ class Hdf5Text final : public fedmpi::Dataset {
     for (const std::int64_t example : examples) {
       const auto index = static_cast<std::size_t>(example);
       const std::int32_t* text = from.texts[index];
-      const std::int64_t length = from.lengths[index];
-      std::copy_n(text, length, token);
-      // A text that is cut keeps its last token, [SEP], as a tokenizer's own truncation does.
-      token[length - 1] = text[from.whole_lengths[index] - 1];
+      const std::int64_t length = from.lengths[index], whole_length = from.whole_lengths[index];
+      // A text that is cut keeps [CLS] and [SEP], as with a tokenizer's own truncation.
+      token[0] = text[0];
+      std::copy_n(cuts_left_ ? text + whole_length - length + 1 : text + 1, length - 2, token + 1);
+      token[length - 1] = text[whole_length - 1];
       token += length;
     }
     return batch;
@@ -129,16 +133,21 @@ class Hdf5Text final : public fedmpi::Dataset {
 
   std::filesystem::path directory_;
   std::int64_t max_tokens_;
+  bool cuts_left_;
   std::int64_t num_labels_ = 0;
   std::string preparation_, vocabulary_digest_, digest_;
   Part train_, test_;
 };
 
 using fedmpi::OptionType;
+constexpr double any = std::numeric_limits<double>::infinity();
 constexpr std::array options{
     fedmpi::OptionSpec{"path", OptionType::string, nullptr, "directory that `fedmpi prepare` wrote"},
     fedmpi::OptionSpec{"max_tokens", OptionType::integer, "0",
                        "cut texts to this many tokens, [CLS] and [SEP] included; 0: as prepared", 0, 1e6},
+    fedmpi::OptionSpec{"truncation_side", OptionType::string, "right",
+                       "which end of a text is cut: right keeps how it begins, left how it ends", -any, any,
+                       "right|left"},
 };
 
 }  // namespace
