@@ -125,6 +125,7 @@ launch=("$mpirun" -np "$ranks")
 if "$mpirun" --version 2> /dev/null | grep -i "open mpi\|openrte\|prrte" > /dev/null; then
   launch+=(--map-by :OVERSUBSCRIBE --bind-to none)
   export OMPI_MCA_mpi_yield_when_idle=1
+  export OMPI_MCA_btl=${OMPI_MCA_btl:-^ofi}  # which takes a second to find that there is no such network
   if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 fi
 launch+=("$fedmpi" run jobs/quickstart.toml --output "$output" "${overrides[@]}")

@@ -27,6 +27,9 @@ void for_each_field(Metrics& metrics, Visit visit) {
   visit("seconds.checkpoint", metrics.seconds.checkpoint);
   visit("seconds.total", metrics.seconds.total);
   visit("tokens_per_second", metrics.tokens_per_second);
+  visit("hosts.predicted_seconds", metrics.hosts_predicted_seconds);
+  visit("hosts.longest_seconds", metrics.hosts_longest_seconds);
+  visit("hosts.idle_share", metrics.hosts_idle_share);
   visit("bytes_sent", metrics.bytes_sent);
   visit("peak_rss_bytes", metrics.peak_rss_bytes);
 }

@@ -215,7 +215,8 @@ void Protocol::aggregate_round(const Stopwatch& stopwatch) {
   const FitOutcome outcome = merge(std::move(records), communicator_.all_gather(pack(own.failures)));
   if (state_->clients.is_needed()) kept_ = communicator_.all_gather(std::span<const ClientKept>(own.kept));
   if (!outcome.failures.empty()) keep(true);  // the job may end now
-  summarize(outcome, rest_, stopwatch.seconds(), metrics_);
+  summarize(outcome, schedule_.clients(), stopwatch.seconds(), metrics_);
+  schedule_.learn(outcome.records, metrics_);
   if (record_ && job_.federation.on_client_failure == FailurePolicy::drop)
     for (const ClientFailure& failure : outcome.failures)
       log(LogLevel::warning,
@@ -243,6 +244,7 @@ void Protocol::rejoin() {
     const int size_before = communicator_.size();
     if (!communicator_.shrink()) throw StartOver{.ranks_are_shrunk = true};
     ranks_were_lost_ = true;
+    schedule_.forget();
     try {
       const at::Tensor where = at::tensor({round_, static_cast<int>(phase_), static_cast<int>(stop_reason_)}, at::kInt);
       communicator_.broadcast(where);
@@ -285,21 +287,17 @@ bool Protocol::fit(std::span<const std::int64_t> cohort) {
   const int first_host = communicator_.size() == 1 ? 0 : 1;
   // One rank has them all. Not once ranks were lost: the others may have fitted them again.
   if (communicator_.rank() == first_host && !ranks_were_lost_ && !verifies_) partial_rounds_.restore(*host_, cohort);
-  rest_ = not_fitted(cohort);
-  if (record_ && !ranks_were_lost_ && !verifies_ && rest_.size() < cohort.size())
-    log(LogLevel::info, fmt::format("round {}: {} of {} clients were fitted before", round_,
-                                    cohort.size() - rest_.size(), cohort.size()));
-  const auto costs = training_costs(partition_, *experiment_.dataset, rest_);
-  std::int64_t total = 0;
-  for (const std::int64_t cost : costs) total += cost * host_->num_passes();
-  Progress progress(fmt::format("round {}/{}: fit", round_, job_.run.rounds), total, "tokens",
-                    communicator_.is_server());
-  std::int64_t num_done = std::ssize(cohort) - std::ssize(rest_);
+  deal_out(not_fitted(cohort));
+  std::int64_t num_done = std::ssize(cohort) - std::ssize(schedule_.clients());
+  if (record_ && !ranks_were_lost_ && !verifies_ && num_done > 0)
+    log(LogLevel::info, fmt::format("round {}: {} of {} clients were fitted before", round_, num_done, cohort.size()));
+  Progress progress(fmt::format("round {}/{}: fit", round_, job_.run.rounds),
+                    schedule_.total_cost() * host_->num_passes(), "tokens", communicator_.is_server());
   const auto advance = [&](std::int64_t amount) {  // tokens, or clients as a number below zero
     num_done -= std::min<std::int64_t>(amount, 0);
     progress.advance(std::max<std::int64_t>(amount, 0), fmt::format("{}/{} clients", num_done, cohort.size()));
   };
-  if (communicator_.is_host(communicator_.rank())) fit_own(own_share(rest_, costs), advance);
+  if (communicator_.is_host(communicator_.rank())) fit_own(own_share(), advance);
   const bool given_up = communicator_.await_reports(advance, [&] {
     const bool stops = stops_now();
     // At once: a launcher that ends its ranks waits for nobody.
@@ -311,15 +309,15 @@ bool Protocol::fit(std::span<const std::int64_t> cohort) {
   return !given_up;
 }
 
+void Protocol::deal_out(std::vector<std::int64_t> clients) {
+  auto costs = training_costs(partition_, *experiment_.dataset, clients);
+  schedule_.deal_out(std::move(clients), std::move(costs),
+                     static_cast<std::size_t>(std::max(1, communicator_.size() - 1)));
+}
+
 // Which of the clients this host fits.
-std::vector<std::int64_t> Protocol::own_share(std::span<const std::int64_t> clients,
-                                              std::span<const std::int64_t> costs) const {
-  const int first_host = communicator_.size() == 1 ? 0 : 1;
-  const auto schedule = longest_first(costs, static_cast<std::size_t>(communicator_.size() - first_host));
-  std::vector<std::int64_t> own;
-  for (const std::size_t piece : schedule[static_cast<std::size_t>(communicator_.rank() - first_host)])
-    own.push_back(clients[piece]);
-  return own;
+std::vector<std::int64_t> Protocol::own_share() const {
+  return schedule_.share(static_cast<std::size_t>(std::max(0, communicator_.rank() - 1)));
 }
 
 void Protocol::fit_own(std::span<const std::int64_t> clients, const std::function<void(std::int64_t)>& advance) {

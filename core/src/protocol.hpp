@@ -8,6 +8,7 @@
 #include "fedmpi/experiment.hpp"
 #include "fedmpi/federation.hpp"
 #include "fedmpi/metrics.hpp"
+#include "fit_schedule.hpp"
 #include "host.hpp"
 #include "outcome.hpp"
 #include "partial_rounds.hpp"
@@ -81,7 +82,8 @@ class Protocol {
   void stop_if_agreed();
   void stop(int last_finished, StopReason reason);
 
-  std::vector<std::int64_t> own_share(std::span<const std::int64_t> clients, std::span<const std::int64_t> costs) const;
+  void deal_out(std::vector<std::int64_t> clients);
+  std::vector<std::int64_t> own_share() const;
   Trial try_round(RateMeasurement& measurement, const Cluster& cluster);
   void try_fits(RateMeasurement& measurement, int round, std::span<const std::int64_t> own, Trial& trial);
   void try_collectives(RateMeasurement& measurement, Trial& trial);
@@ -114,7 +116,7 @@ class Protocol {
   std::vector<ClientKept> kept_;  // what the clients of the newest round keep, before that is their state
   std::unique_ptr<Host> host_;
   PartialRounds partial_rounds_;
-  std::vector<std::int64_t> rest_;  // of the cohort, who is fitted by these ranks and from now on
+  FitSchedule schedule_;  // of those of the cohort who are fitted by these ranks and from now on
   std::int64_t bytes_before_ = 0;
 };
 

@@ -76,9 +76,9 @@ Trial Protocol::try_round(RateMeasurement& measurement, const Cluster& cluster) 
 
   const Stopwatch fit_stopwatch;
   const auto cohort = cohorts_->fit(round);
+  deal_out(cohort);
   std::vector<std::int64_t> own;
-  if (communicator_.is_host(communicator_.rank()))
-    own = own_share(cohort, training_costs(partition_, *experiment_.dataset, cohort));
+  if (communicator_.is_host(communicator_.rank())) own = own_share();
   const double plan_fit_seconds = fit_stopwatch.seconds();
   try_fits(measurement, round, own, trial);
   trial.bytes_fitted = peak_bytes();

@@ -45,8 +45,11 @@ struct RoundMetrics {
   Confusion central_confusion;  // where the model has at most 100 labels; in metrics.jsonl alone
   PhaseSeconds seconds;
   std::optional<double> tokens_per_second;  // trained on, over the fit phase
-  std::int64_t bytes_sent = 0;              // by all ranks in this round
-  std::int64_t peak_rss_bytes = 0;          // of the largest rank
+  // Fitting on the host that took longest, as the rounds before made it expected and as it was; and the share of all
+  // hosts' time until then in which they fitted nobody.
+  std::optional<double> hosts_predicted_seconds, hosts_longest_seconds, hosts_idle_share;
+  std::int64_t bytes_sent = 0;      // by all ranks in this round
+  std::int64_t peak_rss_bytes = 0;  // of the largest rank
 };
 
 FEDMPI_API std::string to_json_line(const RoundMetrics& metrics);  // without the newline
