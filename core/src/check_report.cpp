@@ -145,7 +145,9 @@ std::int64_t spooled_bytes(const JobWork& work, const Cluster& cluster) {
 
 // Every client's newest files for each checkpoint there is, and those of the round at hand.
 std::int64_t kept_bytes(const Experiment& experiment, const CheckReport& report) {
-  const std::int64_t elements = kept_sizes(experiment.strategy->exchange(), experiment.model->layout()).total();
+  const std::int64_t elements =
+      kept_sizes(experiment.strategy->exchange(), experiment.model->layout(), experiment.job.federation.compression)
+          .total();
   const std::int64_t fits = report.cohort.most * report.last_round;
   const std::int64_t files = std::min<std::int64_t>(
       fits, std::min<std::int64_t>(report.clients, fits) + report.cohort.most * report.checkpoints_kept);

@@ -1,5 +1,6 @@
 #include "client.hpp"
 
+#include "compression.hpp"
 #include "evaluation.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/one_thread.hpp"
@@ -30,9 +31,10 @@ at::Tensor none() {
 
 }  // namespace
 
-KeptSizes kept_sizes(const Exchange& exchange, const Layout& layout) {
+KeptSizes kept_sizes(const Exchange& exchange, const Layout& layout, const RuleChoice& compression) {
   return {.vectors = exchange.num_client_vectors * layout.shared_parameters_size(),
-          .local = layout.trainable_size() - layout.shared_size()};
+          .local = layout.trainable_size() - layout.shared_size(),
+          .residual = residual_size(compression, 1 + exchange.num_extra_updates, layout.shared_parameters_size())};
 }
 
 ClientTrainer::ClientTrainer(const Job& job, Model& model, const Dataset& dataset, const Strategy& strategy)
@@ -41,7 +43,7 @@ ClientTrainer::ClientTrainer(const Job& job, Model& model, const Dataset& datase
       dataset_{dataset},
       strategy_{strategy},
       exchange_{strategy.exchange()},
-      kept_sizes_{kept_sizes(exchange_, model.layout())},
+      kept_sizes_{kept_sizes(exchange_, model.layout(), job.federation.compression)},
       values_{at::zeros({model.layout().size()}, at::kFloat)},
       gradients_{at::zeros({model.layout().trainable_size()}, at::kFloat)},
       parameters_{values_.narrow(0, 0, model.layout().shared_parameters_size())},

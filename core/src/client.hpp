@@ -17,12 +17,12 @@
 namespace fedmpi {
 
 // What a client keeps between its rounds, in one vector: the strategy's client vectors, then the layout's local
-// tensors.
+// tensors, then what of its updates error feedback has not sent yet (see Compression).
 struct KeptSizes {
-  std::int64_t vectors = 0, local = 0;  // in elements
-  std::int64_t total() const { return vectors + local; }
+  std::int64_t vectors = 0, local = 0, residual = 0;  // in elements
+  std::int64_t total() const { return vectors + local + residual; }
 };
-FEDMPI_API KeptSizes kept_sizes(const Exchange& exchange, const Layout& layout);
+FEDMPI_API KeptSizes kept_sizes(const Exchange& exchange, const Layout& layout, const RuleChoice& compression);
 
 // One client's part of a round.
 struct ClientTask {
@@ -31,7 +31,7 @@ struct ClientTask {
   std::span<const std::int64_t> examples;
   at::Tensor global;          // float32 [layout.size()]
   at::Tensor server_vectors;  // float32 [num_server_vectors, shared_parameters_size]
-  at::Tensor kept;            // float32 [kept_sizes.total()], in and out
+  at::Tensor kept;            // float32 [kept_sizes.total()], in and out; the residual is left as it is
   bool is_first = true;       // `kept` has not been filled in yet
 };
 
@@ -49,6 +49,9 @@ class FEDMPI_API ClientTrainer {
   // Trains the client's examples and leaves what it sends in updates() and statistics(). `advance` is called with the
   // tokens of each step. Error when the loss is not finite.
   FitRecord fit(const ClientTask& task, const std::function<void(std::int64_t)>& advance);
+
+  // Whether a client is evaluated with another model than the global one.
+  bool has_own_models() const { return exchange_.personal_model || kept_sizes_.local > 0; }
 
   // How often fit() passes over a client's examples, backward included.
   std::int64_t num_passes() const;

@@ -54,7 +54,14 @@ void check_fit(const Experiment& experiment) {
   if (exchange.personal_model && exchange.num_client_vectors == 0)
     throw UserError(fmt::format(
         "the strategy '{}' has a personal model but no client vector for it: its plugin is wrong", job.strategy.name));
-  const bool only_sums = !by_slices && kept_sizes(exchange, model.layout()).total() == 0;
+  const KeptSizes kept = kept_sizes(exchange, model.layout(), job.federation.compression);
+  if (job.checkpoint.within_round_seconds > 0.0 && kept.residual > 0)
+    throw ConfigError(
+        fmt::format("{}: checkpoint.within_round_seconds keeps sums, but with error feedback each client keeps what it "
+                    "has not sent: set it to 0, or federation.compression.error_feedback to false",
+                    job.source),
+        job.source, "checkpoint.within_round_seconds");
+  const bool only_sums = !by_slices && kept.total() == 0;
   if (job.checkpoint.within_round_seconds > 0.0 && !only_sums)
     throw ConfigError(
         fmt::format("{}: checkpoint.within_round_seconds keeps sums, but the strategy '{}' needs more than "

@@ -26,9 +26,11 @@ FederatedState::FederatedState(Experiment& experiment, std::filesystem::path sta
       shared{global.narrow(0, 0, experiment.model->layout().shared_size())},
       parameters{global.narrow(0, 0, experiment.model->layout().shared_parameters_size())},
       server_vectors{at::zeros({experiment.strategy->exchange().num_server_vectors, parameters.numel()}, at::kFloat)},
-      clients{std::move(states), std::move(newer),
-              kept_sizes(experiment.strategy->exchange(), experiment.model->layout()).total(),
-              experiment.job.federation.clients},
+      clients{
+          std::move(states), std::move(newer),
+          kept_sizes(experiment.strategy->exchange(), experiment.model->layout(), experiment.job.federation.compression)
+              .total(),
+          experiment.job.federation.clients},
       experiment_{experiment} {}
 
 void FederatedState::initialize() {

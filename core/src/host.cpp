@@ -1,6 +1,7 @@
 #include "host.hpp"
 
 #include "fedmpi/error.hpp"
+#include "fedmpi/random.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -23,7 +24,12 @@ Host::Host(Experiment& experiment, const Partition& partition, const ClientState
       partition_{partition},
       states_{states},
       by_slices_{experiment.strategy->exchange().aggregation == Aggregation::slices},
+      residual_size_{
+          kept_sizes(experiment.strategy->exchange(), experiment.model->layout(), experiment.job.federation.compression)
+              .residual},
       trainer_{experiment.job, *experiment.model, *experiment.dataset, *experiment.strategy},
+      compression_{experiment.job.federation.compression, 1 + experiment.strategy->exchange().num_extra_updates,
+                   experiment.model->layout().shared_parameters_size()},
       sum_{sum_size(*experiment.strategy, experiment.model->layout())},
       spool_{experiment.model->layout().shared_parameters_size()} {}
 
@@ -58,6 +64,10 @@ FitRecord Host::fit_one(std::int64_t client, const at::Tensor& global, const at:
     task.is_first = states_.is_first(client);
   }
   const FitRecord record = trainer_.fit(task, advance);
+  at::Tensor residual;
+  if (residual_size_ > 0) residual = task.kept.narrow(0, task.kept.numel() - residual_size_, residual_size_);
+  compression_.apply(trainer_.updates(), residual,
+                     random_key(experiment_.job.run.seed, Purpose::compression, round_, client));
   std::optional<KeptState> kept;
   if (states_.is_needed()) kept = states_.write(client, round_, task.kept);
   try {
@@ -80,12 +90,16 @@ void Host::add(std::span<const FitRecord> records, const at::Tensor& sum) {
   sum_.sum().add_(sum);
 }
 
+std::int64_t Host::update_bytes() const {
+  return compression_.bytes() + static_cast<std::int64_t>(trainer_.statistics().nbytes());
+}
+
 EvaluationResults Host::evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> chosen,
                                  const at::Tensor& global) {
   trainer_.load(global);
   std::int64_t loaded = -1;  // whose model; -1: the global one
   const auto load = [&](std::int64_t client) {
-    const bool is_own = states_.is_needed() && client >= 0 && !states_.is_first(client);
+    const bool is_own = trainer_.has_own_models() && client >= 0 && !states_.is_first(client);
     const std::int64_t wanted = is_own ? client : -1;
     if (wanted == loaded) return;
     if (is_own)

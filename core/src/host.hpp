@@ -2,6 +2,7 @@
 
 #include "client.hpp"
 #include "client_states.hpp"
+#include "compression.hpp"
 #include "evaluation.hpp"
 #include "fedmpi/experiment.hpp"
 #include "fedmpi/export.hpp"
@@ -48,6 +49,9 @@ class FEDMPI_API Host {
   const FixedPointSum& sum() const { return sum_; }
   const UpdateSpool& spool() const { return spool_; }
 
+  // What each client of this job sends of its updates and statistics, as federation.compression encodes them.
+  std::int64_t update_bytes() const;
+
   EvaluationResults evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> chosen,
                              const at::Tensor& global);
 
@@ -59,7 +63,9 @@ class FEDMPI_API Host {
   const Partition& partition_;
   const ClientStates& states_;
   const bool by_slices_;
+  const std::int64_t residual_size_;
   ClientTrainer trainer_;
+  Compression compression_;
   int round_ = -1;
   FitOutcome outcome_;
   FixedPointSum sum_;

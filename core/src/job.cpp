@@ -154,6 +154,8 @@ Job parse_job(const std::string& text, const std::string& source, std::span<cons
   const Options federation = core_options(job_text, "federation");
   job.federation = read_federation(federation);
   job.federation.sampling = read_rule(job_text, "federation", "sampling", federation.get<std::string>("sampling"));
+  job.federation.compression =
+      read_rule(job_text, "federation", "compression", federation.get<std::string>("compression"));
   core_options(job_text, "strategy", job.strategy);
   core_options(job_text, "model", job.model);
   const Options data = core_options(job_text, "data", job.dataset);

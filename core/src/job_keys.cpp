@@ -37,6 +37,9 @@ constexpr OptionSpec federation_keys[] = {
     {"sampling", OptionType::string, "uniform",
      "who takes part in a round: a rule of `fedmpi plugins`, or { name = \"fixed\", clients = [0, 3] }", -unbounded,
      unbounded, "uniform|poisson|weighted|fixed|round_robin|trace"},
+    {"compression", OptionType::string, "none",
+     "of what a client sends: a rule of `fedmpi plugins`, or { name = \"int8\", block_size = 64 }", -unbounded,
+     unbounded, "none|bf16|int8|top_k"},
     {"transport", OptionType::string, "mpi", "what carries the parameters", -unbounded, unbounded, "mpi"},
 };
 

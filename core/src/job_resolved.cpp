@@ -2,6 +2,7 @@
 #include "job_text.hpp"
 #include "option_check.hpp"
 
+#include <algorithm>
 #include <type_traits>
 
 #include <fmt/format.h>
@@ -118,20 +119,20 @@ std::string rule_text(const RuleChoice& rule) {
 std::string resolved_toml(const Job& job, const Options& strategy, const Options& model, const Options& dataset) {
   const std::map<std::string, Values> values = core_values(job);
   const std::map<std::string, const Options*> plugins{{"strategy", &strategy}, {"model", &model}, {"data", &dataset}};
-  const std::map<std::string, const RuleChoice*> rules{{"federation", &job.federation.sampling},
-                                                       {"data", &job.data.partition}};
+  const RuleChoice* const rules[] = {&job.federation.sampling, &job.federation.compression, &job.data.partition};
   std::string text;
   for (const JobSection& section : job_sections()) {
     text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", section.name);
-    const auto rule = rules.find(section.name);
     for (const OptionSpec& spec : section.keys) {
       const std::string key = spec.name;
-      if (rule != rules.end() && rule->second->table == section.name + ("." + key)) continue;
+      const std::string table = section.name + ("." + key);
+      if (std::ranges::any_of(rules, [&](const RuleChoice* rule) { return rule->table == table; })) continue;
       text += key_line(key, toml_text(values.at(section.name).at(key)));
     }
     if (const auto plugin = plugins.find(section.name); plugin != plugins.end())
       for (const auto& [key, value] : plugin->second->values()) text += key_line(key, toml_text(value));
-    if (rule != rules.end()) text += rule_text(*rule->second);
+    for (const RuleChoice* rule : rules)
+      if (rule->table.starts_with(section.name + std::string{"."})) text += rule_text(*rule);
   }
   return text;
 }

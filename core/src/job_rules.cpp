@@ -5,7 +5,7 @@ namespace fedmpi {
 
 namespace {
 
-constexpr double smallest_alpha = 1e-9;
+constexpr double smallest_alpha = 1e-9, smallest_fraction = 1e-9;
 
 // Partitions: names, keys and defaults of flwr-datasets' partitioners.
 
@@ -98,9 +98,34 @@ constexpr JobRule samplings[] = {
     {"trace", "as many as the fraction says of those that a file says are there, all equally likely", trace_keys},
 };
 
+constexpr OptionSpec bf16_keys[] = {
+    {"rounding", OptionType::string, "nearest",
+     "nearest: ties to even; stochastic: up or down at random, right in the mean", -unbounded, unbounded,
+     "nearest|stochastic"},
+};
+
+constexpr OptionSpec int8_keys[] = {
+    {"block_size", OptionType::integer, "64", "numbers that share a scale", 8, 1 << 20},
+};
+
+constexpr OptionSpec top_k_keys[] = {
+    {"fraction", OptionType::number, "0.01", "of the numbers, at least one", smallest_fraction, 1},
+    {"error_feedback", OptionType::boolean, "true",
+     "what a client has not sent is added to what it sends in its next round; each keeps one number a parameter"},
+};
+
+constexpr JobRule compressions[] = {
+    {"none", "every number as it is: 4 bytes", {}},
+    {"bf16", "the upper half of every number: 2 bytes", bf16_keys},
+    {"int8", "1 byte a number, rounded up or down at random, right in the mean; 4 bytes a block for its scale",
+     int8_keys},
+    {"top_k", "the numbers of largest magnitude and where they stand, 8 bytes each; 0 for the others", top_k_keys},
+};
+
 constexpr JobRules rules[] = {
     {"data", "partition", partitions},
     {"federation", "sampling", samplings},
+    {"federation", "compression", compressions},
 };
 
 }  // namespace

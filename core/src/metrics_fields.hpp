@@ -30,6 +30,7 @@ void for_each_field(Metrics& metrics, Visit visit) {
   visit("hosts.predicted_seconds", metrics.hosts_predicted_seconds);
   visit("hosts.longest_seconds", metrics.hosts_longest_seconds);
   visit("hosts.idle_share", metrics.hosts_idle_share);
+  visit("update_bytes", metrics.update_bytes);
   visit("bytes_sent", metrics.bytes_sent);
   visit("peak_rss_bytes", metrics.peak_rss_bytes);
 }

@@ -217,6 +217,7 @@ void Protocol::aggregate_round(const Stopwatch& stopwatch) {
   if (!outcome.failures.empty()) keep(true);  // the job may end now
   summarize(outcome, schedule_.clients(), stopwatch.seconds(), metrics_);
   schedule_.learn(outcome.records, metrics_);
+  metrics_.update_bytes = std::ssize(outcome.records) * host_->update_bytes();
   if (record_ && job_.federation.on_client_failure == FailurePolicy::drop)
     for (const ClientFailure& failure : outcome.failures)
       log(LogLevel::warning,

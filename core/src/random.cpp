@@ -1,5 +1,6 @@
 #include "fedmpi/random.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <utility>
@@ -53,6 +54,16 @@ std::uint32_t RandomStream::next() {
     used_ = 0;
   }
   return words_[used_++];
+}
+
+void random_words(RandomKey key, std::uint64_t first_block, std::span<std::uint32_t> words) {
+  for (std::size_t begin = 0; begin < words.size(); begin += 4) {
+    const std::uint64_t block = first_block + begin / 4;
+    const auto drawn =
+        philox(key.value, {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), 0, 0});
+    std::copy_n(drawn.begin(), std::min<std::size_t>(4, words.size() - begin),
+                words.begin() + static_cast<std::ptrdiff_t>(begin));
+  }
 }
 
 std::uint64_t RandomStream::below(std::uint64_t bound) {

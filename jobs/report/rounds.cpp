@@ -22,6 +22,7 @@ std::vector<Cell> row_of(const RoundMetrics& metrics, const std::vector<const Me
   for (const Measure* measure : shown) row.push_back({or_dash<double>(metrics.*measure->value, measured)});
   row.push_back({seconds_text(metrics.seconds.total)});
   row.push_back({or_dash<double>(metrics.tokens_per_second, whole)});
+  row.push_back({or_dash<std::int64_t>(metrics.update_bytes, bytes_text)});
   row.push_back({bytes_text(metrics.bytes_sent)});
   row.push_back({bytes_text(metrics.peak_rss_bytes)});
   row.push_back({metrics.digest.substr(0, 12)});
@@ -44,7 +45,7 @@ void write_rounds(Markup& page, const Run& run) {
     if (is_measured(measure, run.rounds)) shown.push_back(&measure);
   std::vector<Column> columns = {{"round"}, {"clients"}, {"failed"}};
   for (const Measure* measure : shown) columns.push_back({fmt::format("{} {}", measure->source, measure->quantity)});
-  for (const char* name : {"time", "tokens/s", "sent", "peak memory"}) columns.push_back({name});
+  for (const char* name : {"time", "tokens/s", "updates", "sent", "peak memory"}) columns.push_back({name});
   columns.push_back({"digest", false});
   std::vector<std::vector<Cell>> rows;
   // Evenly spread, with the first and the last.

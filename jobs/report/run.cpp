@@ -63,7 +63,8 @@ void check_plausible(const RoundMetrics& metrics, const Run& run) {
       throw Error(fmt::format("seconds.{} is no time", phase.name));
   for (const auto& count : {metrics.clients, metrics.failures})
     if (count.value_or(0) < 0 || count.value_or(0) > max_count) throw Error("a number of clients is none");
-  if (metrics.bytes_sent < 0 || metrics.peak_rss_bytes < 0) throw Error("a number of bytes is negative");
+  if (metrics.bytes_sent < 0 || metrics.peak_rss_bytes < 0 || metrics.update_bytes.value_or(0) < 0)
+    throw Error("a number of bytes is negative");
 }
 
 void read_metrics(const fs::path& path, Run& run) {

@@ -184,10 +184,12 @@ def other_ranks_and_nodes(program):
 
 # Bytes, files and memory do not depend on how fast things are.
 def what_the_run_then_takes(program):
-    for strategy, ranks in (("fedavg", 1), ("fedavg", 3), ("scaffold", 3), ("fedmedian", 3)):
-        changes = [f"strategy.name={strategy}", "run.rounds=6", "model.num_features=20", "federation.clients=40"]
+    for strategy, compression, ranks in (("fedavg", "none", 1), ("fedavg", "none", 3), ("fedavg", "top_k", 3), ("scaffold", "none", 3),
+                                         ("fedmedian", "none", 3)):
+        changes = [f"strategy.name={strategy}", f"federation.compression={compression}", "run.rounds=6", "model.num_features=20",
+                   "federation.clients=40"]
         facts = program.facts(*settings(*changes), ranks=ranks)
-        output = f"{strategy}{ranks}"
+        output = f"{strategy}_{compression}{ranks}"
         program.run(output, *changes, ranks=ranks)
         rounds = program.rounds(output)[2:]
         sent = sum(line["bytes_sent"] for line in rounds) / len(rounds)
@@ -200,7 +202,8 @@ def what_the_run_then_takes(program):
         size = max(path.stat().st_size for path in checkpoints)
         assert abs(facts["disk"]["checkpoint_bytes"] - size) <= 0.25 * size, (facts["disk"], size)
         kept = sum(path.stat().st_size for path in (program.directory / output / "checkpoints").glob("client_states/*"))
-        assert (kept > 0) == (facts["disk"]["client_state_bytes"] > 0) == (strategy == "scaffold"), (kept, facts["disk"])
+        keeps = strategy == "scaffold" or compression == "top_k"
+        assert (kept > 0) == (facts["disk"]["client_state_bytes"] > 0) == keeps, (kept, facts["disk"])
         assert (facts["disk"]["temporary_bytes"] > 0) == (strategy == "fedmedian"), facts["disk"]
 
 

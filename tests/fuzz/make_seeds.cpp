@@ -66,7 +66,7 @@ constexpr std::string_view tables[] = {
 constexpr std::string_view metrics =
     R"({"round":1,"digest":"beef","clients":3,"failures":0,"fit":{"loss":0.5},"evaluate":{"loss":0.4,"accuracy":null},)"
     R"("central":{"f1":0.5,"confusion":[[1,2],[0,3]]},)"
-    R"("seconds":{"fit":1.5,"total":2.0},"tokens_per_second":1e3,"bytes_sent":12,"peak_rss_bytes":34})";
+    R"("seconds":{"fit":1.5,"total":2.0},"tokens_per_second":1e3,"update_bytes":8,"bytes_sent":12,"peak_rss_bytes":34})";
 constexpr std::string_view layout =
     R"(L[{"name":"w","shape":[4,5],"role":"shared","offset":0,"learning_rate":0.5},)"
     R"({"name":"n","shape":[],"role":"local","offset":32},{"name":"f","shape":[3],"role":"frozen","offset":48}])";
@@ -109,7 +109,9 @@ void make_text_seeds(const std::filesystem::path& directory) {
                                      .append(1, '\0')
                                      .append("data.partition.self_balancing=true")
                                      .append(1, '\0')
-                                     .append("federation.sampling=weighted"));
+                                     .append("federation.sampling=weighted")
+                                     .append(1, '\0')
+                                     .append("federation.compression={ name = \"int8\", block_size = 8 }"));
   write(directory / "rule_file/indices", R"({"train": [[0, 5], [3], [1, 2]], "test": [[4], [], [7]]})");
   write(directory / "rule_file/rounds", R"({"rounds": [[0, 2], [1, 0], [2, 1]]})");
   write(directory / "rule_file/clients", R"({"clients": [[[1, 1], [3, 9]], [[2, 3]], [[1, 2]]]})");

@@ -56,7 +56,8 @@ TEST(Job, HasTheDocumentedDefaults) {
                                                 .on_client_failure = FailurePolicy::abort,
                                                 .round_deadline_seconds = 0.0,
                                                 .frozen_rank_seconds = 60.0,
-                                                .sampling = {.name = "uniform"}}));
+                                                .sampling = {.name = "uniform"},
+                                                .compression = {.name = "none"}}));
   EXPECT_EQ(job.data, (DataSettings{.partition = {.name = "iid"}}));
   EXPECT_EQ(job.training, (TrainingSettings{.local_epochs = 1,
                                             .batch_size = 32,
@@ -183,6 +184,23 @@ TEST(Job, EveryRuleSurvivesBeingWrittenOut) {
   }
 }
 
+TEST(Job, EveryCompressionSurvivesBeingWrittenOut) {
+  for (const char* compression : {"\"none\"", "\"bf16\"", "{ name = \"bf16\", rounding = \"stochastic\" }", "\"int8\"",
+                                  "{ name = \"int8\", block_size = 256 }", "\"top_k\"",
+                                  "{ name = \"top_k\", fraction = 1e-3, error_feedback = false }"}) {
+    const Job job = parse(smallest, {std::string{"federation.compression="} + compression, "model.path=x"});
+    EXPECT_EQ(parse(resolved(job)).federation, job.federation) << resolved(job);
+  }
+  const Options defaults = parse(smallest, {"federation.compression=top_k"}).federation.compression.options;
+  EXPECT_EQ(defaults.get<double>("fraction"), 0.01);
+  EXPECT_TRUE(defaults.get<bool>("error_feedback"));
+  EXPECT_EQ(
+      parse(smallest, {"federation.compression=int8"}).federation.compression.options.get<std::int64_t>("block_size"),
+      64);
+  EXPECT_EQ(error_of(smallest, {"federation.compression={ name = \"int8\", fraction = 0.1 }"}),
+            "--set: [federation.compression] has no key 'fraction'; it belongs to the rule \"top_k\"");
+}
+
 TEST(Job, FixedClientsMustBeThere) {
   const auto error = [](const std::string& clients, std::vector<std::string> more = {}) {
     more.push_back("federation.sampling={ name = \"fixed\", clients = " + clients + " }");
@@ -217,6 +235,7 @@ min_fit_clients = 3
 min_evaluate_clients = 4
 on_client_failure = "drop"
 sampling = "weighted"
+compression = { name = "top_k", fraction = 0.25, error_feedback = false }
 [strategy]
 name = "fedprox"
 proximal_mu = 1
@@ -269,7 +288,8 @@ within_round_seconds = 900.0
     const std::string name = section.name;
     EXPECT_NE(text.find("[" + name + "]\n"), std::string::npos);
     for (const OptionSpec& spec : section.keys) {
-      const bool is_rule = spec.name == std::string_view{"partition"} || spec.name == std::string_view{"sampling"};
+      const std::string_view key = spec.name;
+      const bool is_rule = key == "partition" || key == "sampling" || key == "compression";
       std::string line = is_rule ? "\n[" : "\n";
       if (is_rule) line += name + ".";
       line.append(spec.name).append(is_rule ? "]\nname = " : " = ");

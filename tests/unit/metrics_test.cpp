@@ -28,6 +28,7 @@ RoundMetrics first_round() {
   metrics.hosts_predicted_seconds = 18.5;
   metrics.hosts_longest_seconds = 19.5;
   metrics.hosts_idle_share = 0.0625;
+  metrics.update_bytes = 6'000'000'000;
   metrics.bytes_sent = 5'000'000'000;
   metrics.peak_rss_bytes = 1'000'000'000;
   return metrics;
@@ -47,7 +48,7 @@ TEST(Metrics, LineHasTheNamedKeysInOrder) {
       R"("evaluate":{"loss":0.3333333333333333,"accuracy":0.5},"central":{"loss":0.25,"accuracy":0.75},)"
       R"("seconds":{"broadcast":1.5,"fit":20.0,"aggregate":0.125,"evaluate":3.0,"checkpoint":0.5,"total":25.125},)"
       R"("tokens_per_second":12345.678,"hosts":{"predicted_seconds":18.5,"longest_seconds":19.5,"idle_share":0.0625},)"
-      R"("bytes_sent":5000000000,"peak_rss_bytes":1000000000})");
+      R"("update_bytes":6000000000,"bytes_sent":5000000000,"peak_rss_bytes":1000000000})");
 }
 
 TEST(Metrics, WhatWasNotMeasuredIsAbsent) {
@@ -60,6 +61,7 @@ TEST(Metrics, LineComesBack) {
   EXPECT_EQ(to_json_line(metrics), to_json_line(first_round()));
   EXPECT_EQ(*metrics.evaluate_loss, 1.0 / 3.0);  // to the last bit
   EXPECT_EQ(metrics.bytes_sent, 5'000'000'000);
+  EXPECT_EQ(metrics.update_bytes, 6'000'000'000);
   EXPECT_FALSE(from_json_line(to_json_line(before_training())).fit_loss.has_value());
   RoundMetrics with_failures = first_round();
   with_failures.failed = {{3, "no memory for \"it\""}, {5, "NaN"}};
@@ -133,11 +135,12 @@ TEST(Metrics, FilesGrowALineARound) {
       "round,digest,clients,failures,fit.loss,evaluate.loss,evaluate.accuracy,evaluate.f1,"
       "evaluate.mean_absolute_error,central.loss,central.accuracy,central.f1,central.mean_absolute_error,"
       "seconds.broadcast,seconds.fit,seconds.aggregate,seconds.evaluate,seconds.checkpoint,seconds.total,"
-      "tokens_per_second,hosts.predicted_seconds,hosts.longest_seconds,hosts.idle_share,bytes_sent,peak_rss_bytes\n";
-  const std::string zero = "0,f,,,,,,,,,,,,,,,,,0.5,,,,,0,0\n";
+      "tokens_per_second,hosts.predicted_seconds,hosts.longest_seconds,hosts.idle_share,update_bytes,"
+      "bytes_sent,peak_rss_bytes\n";
+  const std::string zero = "0,f,,,,,,,,,,,,,,,,,0.5,,,,,,0,0\n";
   const std::string one =
       "1,0123456789abcdef0123456789abcdef,7,0,0.1,0.3333333333333333,0.5,,,0.25,0.75,,,1.5,20,0.125,3,0.5,25.125,12345."
-      "678,18.5,19.5,0.0625,"
+      "678,18.5,19.5,0.0625,6000000000,"
       "5000000000,1000000000\n";
   {
     MetricsWriter writer(directory.path(), {});

@@ -26,6 +26,17 @@ TEST(RandomKey, DiffersInEveryPart) {
   EXPECT_EQ(keys.size(), 4U * 2 * 4 * 5);
 }
 
+TEST(RandomStream, WordsManyAtATimeAreTheSame) {
+  const RandomKey key = random_key(4, Purpose::compression, 1, 2);
+  RandomStream stream{key};
+  std::vector<std::uint32_t> expected(203), words(203), later(195);
+  for (std::uint32_t& word : expected) word = stream.next();
+  random_words(key, 0, words);
+  random_words(key, 2, later);
+  EXPECT_EQ(words, expected);
+  EXPECT_EQ(later, std::vector<std::uint32_t>(expected.begin() + 8, expected.end()));
+}
+
 TEST(RandomStream, BelowIsUniform) {
   RandomStream stream{random_key(1, Purpose::shuffle)};
   std::vector<int> counts(10);

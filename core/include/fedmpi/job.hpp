@@ -47,6 +47,7 @@ struct FederationSettings {
   double round_deadline_seconds = 0.0;  // for the fits of a round; 0: none
   double frozen_rank_seconds = 0.0;     // 0: never ended
   RuleChoice sampling = {};
+  RuleChoice compression = {};  // of what a client sends
   bool operator==(const FederationSettings&) const = default;
 };
 

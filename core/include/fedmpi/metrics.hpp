@@ -48,8 +48,9 @@ struct RoundMetrics {
   // Fitting on the host that took longest, as the rounds before made it expected and as it was; and the share of all
   // hosts' time until then in which they fitted nobody.
   std::optional<double> hosts_predicted_seconds, hosts_longest_seconds, hosts_idle_share;
-  std::int64_t bytes_sent = 0;      // by all ranks in this round
-  std::int64_t peak_rss_bytes = 0;  // of the largest rank
+  std::optional<std::int64_t> update_bytes;  // of what the clients send, as federation.compression encodes it
+  std::int64_t bytes_sent = 0;               // by all ranks in this round
+  std::int64_t peak_rss_bytes = 0;           // of the largest rank
 };
 
 FEDMPI_API std::string to_json_line(const RoundMetrics& metrics);  // without the newline

@@ -16,9 +16,10 @@ enum class Purpose : std::uint32_t {
   partition = 3,       // examples over clients
   shuffle = 4,         // the order of a client's examples in an epoch
   dropout = 5,
-  synthetic = 6,  // made-up data
-  central = 7,    // which test examples are used centrally
-  prepare = 8,    // the order of examples in shards, and which of them are for testing
+  synthetic = 6,    // made-up data
+  central = 7,      // which test examples are used centrally
+  prepare = 8,      // the order of examples in shards, and which of them are for testing
+  compression = 9,  // of what a client sends
 };
 
 // Philox4x32-10 (Salmon et al., SC 2011, "Parallel random numbers: as easy as 1, 2, 3"): four 32-bit words that
@@ -54,5 +55,8 @@ class FEDMPI_API RandomStream {
   std::array<std::uint32_t, 4> words_{};
   unsigned used_ = 4;
 };
+
+// The words of RandomStream{key} from word 4 * first_block on, many at a time.
+FEDMPI_API void random_words(RandomKey key, std::uint64_t first_block, std::span<std::uint32_t> words);
 
 }  // namespace fedmpi
