@@ -35,13 +35,29 @@ class Descriptor {
     }
     return true;
   }
+  bool link(const std::filesystem::path& name) const {
+    const std::string self = fmt::format("/proc/self/fd/{}", descriptor_);
+    return ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+  }
 
  private:
   int descriptor_;
 };
 
+std::filesystem::path directory_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : ".";
+}
+
 bool write_and_rename(const std::filesystem::path& temporary, const std::filesystem::path& path, std::string_view bytes,
                       bool sync) {
+  // A file without a name leaves nothing half-written, whatever ends the process. Not every file system has them.
+  Descriptor unnamed(directory_of(path), O_WRONLY | O_TMPFILE);
+  if (unnamed.valid()) {
+    if (!unnamed.write(bytes) || (sync && !unnamed.sync())) return false;
+    if (unnamed.link(path)) return unnamed.close();
+    ::unlink(temporary.c_str());  // of another process that had this number
+    if (unnamed.link(temporary)) return unnamed.close() && ::rename(temporary.c_str(), path.c_str()) == 0;
+  }
   Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
   return file.valid() && file.write(bytes) && (!sync || file.sync()) && file.close() &&
          ::rename(temporary.c_str(), path.c_str()) == 0;
@@ -64,8 +80,7 @@ void place(const std::filesystem::path& path, std::string_view bytes, bool sync)
 }
 
 void sync_directory_of(const std::filesystem::path& path) {
-  const std::filesystem::path directory = path.parent_path();
-  const Descriptor entry(directory.empty() ? "." : directory, O_RDONLY | O_DIRECTORY);
+  const Descriptor entry(directory_of(path), O_RDONLY | O_DIRECTORY);
   if (!entry.valid() || !entry.sync()) {
     throw file_error(path, "is in place but may not outlive a crash of the machine: " + errno_message());
   }
