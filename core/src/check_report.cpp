@@ -289,6 +289,7 @@ JobWork work_of(const Experiment& experiment, const Partition& partition, const 
     if (!work.rounds.empty()) one_rank[0].resize(work.rounds[0].client_costs.size());
     work.num_slices = Slices(one_rank, size).num_turns();
   }
+  if (kept_sizes(exchange, layout, job.federation.compression).total() > 0) work.kept_bytes = sizeof(ClientKept);
   std::int64_t tested = 0;
   for (const auto& own : partition.test) tested += std::ssize(own);
   work.label_pairs = num_pairs(experiment, tested) + num_pairs(experiment, std::ssize(partition.central));

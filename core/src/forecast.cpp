@@ -124,7 +124,7 @@ double bytes_of(const RoundWork& round, const JobWork& work, double evaluations,
                blocks = static_cast<double>(round.block_costs.size());
   const double elsewhere = static_cast<double>(ranks - 1) / ranks;
   double bytes = static_cast<double>(work.shared_bytes + work.sum_bytes) * (ranks - 1);
-  bytes += gathered(n * static_cast<double>(sizeof(FitRecord)), 0.0, ranks);
+  bytes += gathered(n * static_cast<double>(std::int64_t{sizeof(FitRecord)} + work.kept_bytes), 0.0, ranks);
   bytes += elsewhere * (n * static_cast<double>(work.update_bytes * work.times_exchanged) +
                         static_cast<double>(work.collected_bytes));
   const double results = blocks * static_cast<double>(sizeof(BlockResult));

@@ -73,6 +73,7 @@ struct JobWork {
   int times_exchanged = 1;           // 2: once for products, once for the aggregate
   std::int64_t collected_bytes = 0;  // gathered from all ranks on the server, of slices
   std::int64_t label_pairs = 0;      // that an evaluation counts, at most
+  std::int64_t kept_bytes = 0;       // that every rank gets of each client's fit besides its FitRecord
 };
 
 // Bytes of memory of a process.
