@@ -31,7 +31,7 @@ FEDMPI_API std::unique_ptr<UpdateCodec> make_bf16_codec(Rounding rounding);
 
 // Blocks of `block_size` elements, the last may be shorter: a float32 scale a block, its largest magnitude / 127, and a
 // whole number of -127..127 an element, element / scale rounded up or down at random so that the mean over draws is the
-// element (Alistarh et al. 2017, "QSGD", with the largest magnitude in place of the L2 norm).
+// element, but for 2^-24 of a scale (Alistarh et al. 2017, "QSGD", with the largest magnitude in place of the L2 norm).
 // Bytes: the scales, then the numbers.
 FEDMPI_API std::unique_ptr<UpdateCodec> make_int8_codec(std::int64_t block_size);
 

@@ -1,6 +1,7 @@
 #include "compression_codecs.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -13,10 +14,12 @@ namespace {
 constexpr float largest_code = 127.0F;
 constexpr std::int64_t elements_at_once = 1 << 16;  // that a thread takes
 
+// Both loops are written in whole numbers where that is what compilers make vector instructions of.
+
 float largest_magnitude(std::span<const float> values) {
-  float largest = 0.0F;
-  for (const float value : values) largest = std::max(largest, std::abs(value));
-  return largest;
+  std::int32_t largest = 0;  // the bits of a magnitude are in the order of magnitudes
+  for (const float value : values) largest = std::max(largest, std::bit_cast<std::int32_t>(value) & 0x7fffffff);
+  return std::bit_cast<float>(largest);
 }
 
 void encode_block(std::span<const float> values, float scale, std::span<const std::uint32_t> words,
@@ -25,10 +28,10 @@ void encode_block(std::span<const float> values, float scale, std::span<const st
   for (std::size_t i = 0; i < values.size(); ++i) {
     const float magnitude = std::min(std::abs(values[i]) / divisor, largest_code);
     const auto whole = static_cast<std::int32_t>(magnitude);
-    const float rest = magnitude - static_cast<float>(whole);  // exact
-    const float drawn = static_cast<float>(static_cast<std::int32_t>(words[i] >> 8)) * 0x1.0p-24F;
-    const std::int32_t code = whole + static_cast<std::int32_t>(drawn < rest);
-    codes[i] = static_cast<std::int8_t>(values[i] < 0.0F ? -code : code);
+    const auto rest = static_cast<std::int32_t>((magnitude - static_cast<float>(whole)) * 0x1p24F);
+    const std::int32_t code = whole + static_cast<std::int32_t>(static_cast<std::int32_t>(words[i] >> 8) < rest);
+    const std::int32_t sign = std::bit_cast<std::int32_t>(values[i]) >> 31;  // 0 or -1
+    codes[i] = static_cast<std::int8_t>((code ^ sign) - sign);
   }
 }
 
