@@ -53,7 +53,8 @@ constexpr const char* script = R"(_fedmpi() {{
   done
   case $path in
 {}  esac
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  # Where only options are left, what is being written may be a file's name.
+  if [[ $current == -* || $words != -* ]]; then COMPREPLY=($(compgen -W "$words" -- "$current")); fi
 }}
 complete -o bashdefault -o default -F _fedmpi fedmpi
 )";

@@ -62,6 +62,17 @@ void check_verbs(const CLI::App& program, std::span<char*> words) {
       near.empty() ? fmt::format("; there is {}", fmt::join(verbs, ", ")) : fmt::format("; did you mean '{}'?", near)));
 }
 
+// "fedmpi run", as far as the command line was understood.
+std::string verb_of(const CLI::App& program) {
+  std::string words = "fedmpi";
+  const CLI::App* app = &program;
+  while (!app->get_subcommands().empty()) {
+    app = app->get_subcommands().front();
+    words += " " + app->get_name();
+  }
+  return words;
+}
+
 }  // namespace
 
 // Exit status: 0 the work was done; 2 a user's mistake, nothing was written; 3 stopped by a signal or for lack of time,
@@ -93,7 +104,7 @@ int main(int argc, char** argv) {
     if (launcher_rank() == 0) program.exit(help);
     return flush_output();
   } catch (const CLI::ParseError& error) {
-    if (launcher_rank() == 0) complain(fmt::format("{}: see fedmpi --help", error.what()));
+    if (launcher_rank() == 0) complain(fmt::format("{}: see {} --help", error.what(), verb_of(program)));
     // Whoever ends first has the launcher end the others, and rank 0 still has to say why.
     if (launcher_rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(10));
     return 2;

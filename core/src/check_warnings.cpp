@@ -38,6 +38,7 @@ struct Writer {
 // How many of the hosts have somebody to fit.
 void Writer::ranks() {
   const int hosts = report.cluster.hosts();
+  if (report.first_round > report.last_round) return;  // nobody is to be fitted
   if (hosts > report.cohort.most)
     say("{} of {} ranks that host clients have none, because a round has {}: start at most {}",
         hosts - report.cohort.most, hosts, report.cohort.most, report.cohort.most + 1);
@@ -116,7 +117,7 @@ void Writer::shared_output() {
 }
 
 void Writer::time() {
-  const double left = report.seconds_left;
+  const double left = std::max(0.0, report.seconds_left);
   const double deadline = job.federation.round_deadline_seconds;
   if (deadline > 0.0 && forecast().fit_seconds > deadline)
     say("the fits of a round are predicted to take {}, and federation.round_deadline_seconds = {:g} gives up on "

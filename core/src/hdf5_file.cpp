@@ -193,8 +193,12 @@ std::string attribute_label(const std::string& object, const std::string& name) 
 }  // namespace
 
 Hdf5Reader::Hdf5Reader(const std::filesystem::path& path) : path_(path) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (status.type() == std::filesystem::file_type::not_found) throw file_error(path, "there is no such file");
+  if (std::filesystem::is_directory(status)) throw file_error(path, "is a directory: name a file in it");
   // Opening a pipe would wait for ever.
-  if (std::error_code error; std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
     throw file_error(path, "is not a file");
   const auto lock = hdf5::exclusive();
   hdf5::prepare_library();

@@ -250,6 +250,11 @@ JobText read_job_text(const std::string& text, const std::string& source, std::s
   return job;
 }
 
+std::string full_key(std::string_view key) {
+  return key.find('.') == std::string_view::npos && is_of_run(std::string(key)) ? fmt::format("run.{}", key)
+                                                                                : std::string(key);
+}
+
 std::string section_with_key(std::string_view key) {
   for (const JobSection& section : job_sections()) {
     for (const OptionSpec& spec : section.keys) {

@@ -1,8 +1,10 @@
 #include "federation.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/experiment.hpp"
+#include "fedmpi/job.hpp"
 #include "fedmpi/log.hpp"
 #include "fedmpi/sweep.hpp"
+#include "node.hpp"
 #include "protocol.hpp"
 #include "sweep_table.hpp"
 
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 namespace fedmpi {
 
@@ -28,13 +31,39 @@ RunRequest request_of(const RunRequest& request, const SweepRun& run, const fs::
   return own;
 }
 
+std::string key_of(const std::string& setting) {
+  return full_key(setting.substr(0, setting.find('=')));
+}
+
+void check_set_once(const RunRequest& request, const SweepRun& run) {
+  for (const std::string& given : request.settings)
+    for (const std::string& swept : run.settings)
+      if (key_of(given) == key_of(swept))
+        throw UserError(fmt::format("--set {} and --sweep both give {}: leave one of them out", given, key_of(given)));
+}
+
+void check_place(const fs::path& output) {
+  if (fs::exists(output / "job.toml"))
+    throw FileError(fmt::format("{} already holds a run: choose another directory with --output", output.string()),
+                    output);
+  if (::access(nearest_directory(output).c_str(), W_OK | X_OK) != 0)
+    throw FileError(fmt::format("the output directory {} cannot be made or written to: choose another with --output",
+                                output.string()),
+                    output);
+}
+
 // Where the runs' directories will be. The ranks try the jobs together, each its share of them.
-fs::path check_all(Communicator& world, RunRequest& request, std::span<const SweepRun> runs) {
+fs::path check_all(Communicator& world, RunRequest& request, std::span<const SweepRun> runs, int ranks_per_run) {
   share_job_text(world, request);
   fs::path output;
   agree(world, [&] {
+    if (ranks_per_run > world.size())
+      throw UserError(fmt::format("--ranks-per-run {} is more than the {} rank{} that {} started", ranks_per_run,
+                                  world.size(), world.size() == 1 ? "" : "s", world.size() == 1 ? "was" : "were"));
+    check_set_once(request, runs.front());
     output = request.output;
     if (output.empty()) output = requested_job(request).run.output;
+    check_place(output);
     for (std::size_t i = 0; i < runs.size(); ++i) {
       const RunRequest own = request_of(request, runs[i], output);
       Job job = requested_job(own);
@@ -61,7 +90,7 @@ void tell(const SweepRun& run, const RunRequest& request, RunEnd end) {
 SweepEnd run_sweep(MpiSession& session, Communicator& world, const RunRequest& request, std::span<const SweepRun> runs,
                    int ranks_per_run) {
   RunRequest shared = request;
-  const fs::path output = check_all(world, shared, runs);
+  const fs::path output = check_all(world, shared, runs, ranks_per_run);
   const int num_runs = static_cast<int>(runs.size());
   const int num_groups =
       std::clamp(ranks_per_run > 0 ? world.size() / ranks_per_run : num_runs, 1, std::min(num_runs, world.size()));

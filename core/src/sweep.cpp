@@ -1,11 +1,15 @@
 #include "fedmpi/sweep.hpp"
 
 #include "fedmpi/error.hpp"
+#include "fedmpi/job.hpp"
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
+#include <optional>
 #include <set>
 #include <string_view>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -44,13 +48,30 @@ std::vector<std::string> split_values(std::string_view text) {
   return values;
 }
 
+std::optional<double> number_in(std::string_view text) {
+  double number = 0.0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
 Sweep parse_sweep(const std::string& argument) {
   const std::size_t equals = argument.find('=');
   if (equals == std::string::npos || equals == 0)
     throw UserError(fmt::format("--sweep: '{}' is not of the form section.key=value,value", argument));
-  Sweep sweep{.key = argument.substr(0, equals), .values = split_values(std::string_view(argument).substr(equals + 1))};
-  for (const std::string& value : sweep.values)
-    if (value.empty()) throw UserError(fmt::format("--sweep: '{}' has an empty value", argument));
+  Sweep sweep{.key = full_key(argument.substr(0, equals)),
+              .values = split_values(std::string_view(argument).substr(equals + 1))};
+  if (sweep.key.find('.') == std::string::npos)
+    throw UserError(
+        fmt::format("--sweep: '{}' is no key: name its section too, as in training.learning_rate=0.1,0.01", sweep.key));
+  if (sweep.key == "run.output")
+    throw UserError("--sweep: each run has a directory of its own in that of the sweep, which --output names");
+  for (std::size_t i = 0; i < sweep.values.size(); ++i) {
+    if (sweep.values[i].empty()) throw UserError(fmt::format("--sweep: '{}' has an empty value", argument));
+    for (std::size_t j = 0; j < i; ++j)
+      if (const auto number = number_in(sweep.values[i]); number && number == number_in(sweep.values[j]))
+        throw UserError(fmt::format("--sweep: '{}' has the value {} twice", argument, sweep.values[i]));
+  }
   return sweep;
 }
 

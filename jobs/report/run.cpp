@@ -67,7 +67,11 @@ void check_plausible(const RoundMetrics& metrics, const Run& run) {
     throw Error("a number of bytes is negative");
 }
 
+constexpr const char* advice = "bring the file back, or leave this run out";
+
 void read_metrics(const fs::path& path, Run& run) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return;  // it has not come to its first round
   std::ifstream file = open_file(path, max_metrics_bytes);
   std::string line;
   while (std::getline(file, line)) {
@@ -81,7 +85,7 @@ void read_metrics(const fs::path& path, Run& run) {
       if (!run.rounds.empty()) run.rounds.back().central_confusion = {};
       run.rounds.push_back(std::move(metrics));
     } catch (const Error& error) {
-      throw file_error(path, fmt::format("line {}: {}", run.rounds.size() + 1, error.what()));
+      throw file_error(path, fmt::format("line {} is damaged ({}): {}", run.rounds.size() + 1, error.what(), advice));
     }
   }
   if (file.bad()) throw file_error(path, "cannot be read: " + errno_message());
@@ -93,8 +97,19 @@ void read_partition(const fs::path& path, Run& run) {
   try {
     run.clients = statistics_from_json(text);
   } catch (const Error& error) {
-    throw file_error(path, std::string("is damaged ") + error.what());
+    throw file_error(path, fmt::format("is damaged ({}): {}", error.what(), advice));
   }
+}
+
+// As a sweep's directory does.
+bool holds_runs(const fs::path& directory) {
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error); !error && entry != fs::directory_iterator();
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (fs::exists(entry->path() / "job.toml", ignored)) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -105,6 +120,8 @@ Run read_run(const fs::path& directory) {
     throw FileError(fmt::format("there is no {}: name the directory of a run", directory.string()), directory);
   if (!fs::is_directory(directory, error))
     throw file_error(directory, "is not a directory: name the directory of a run");
+  if (!fs::exists(directory / "job.toml", error) && holds_runs(directory))
+    throw FileError(fmt::format("{0} holds runs and is none: name them, as in {0}/*", directory.string()), directory);
   Run run;
   run.directory = directory.string();
   read_job(directory / "job.toml", run);

@@ -74,6 +74,7 @@ def completion_completes(fedmpi):
     assert completed(fedmpi, "fedmpi ru") == ["run"]
     assert set(completed(fedmpi, "fedmpi prepare ")) == {"imdb", "csv", "tsv", "jsonl", "--help"}
     assert "--sweep" in completed(fedmpi, "fedmpi run job.toml --s")
+    assert not completed(fedmpi, "fedmpi run ") + completed(fedmpi, "fedmpi run job.toml --output ")  # then bash offers files
     assert completed(fedmpi, "fedmpi run job.toml --set training.learning_rate") == ["training.learning_rate=",
                                                                                     "training.learning_rate_schedule="]
     assert "--label" in completed(fedmpi, "fedmpi prepare csv --")

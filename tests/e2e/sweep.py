@@ -80,10 +80,14 @@ def wrong_jobs_start_nothing(program, _):
     for sweep, sentence in ((("--sweep", "strategy.name=fedavg,fedmedin"), "there is no strategy plugin 'fedmedin'"),
                             (("--sweep", "training.learning_rat=1,2"), "did you mean 'learning_rate'?"),
                             (("--sweep", "seed"), "'seed' is not of the form"),
+                            (("--sweep", "seed=1,2", "--set", "run.seed=3"), "both give run.seed"),
+                            (("--sweep", "seed=1,2", "--ranks-per-run", "3"), "more than the 2 ranks that were started"),
                             (("--ranks-per-run", "2"), "--sweep")):
         done = program("run", "job.toml", *sweep, "--output", "wrong", ranks=2, expected=2)
         assert sentence in done.stderr, done.stderr
         assert not (program.directory / "wrong").exists()
+    done = program("run", "job.toml", *SWEEP, "--output", f"alone/{LABELS[0]}", expected=2)
+    assert "already holds a run" in done.stderr, done.stderr
 
 
 def main():

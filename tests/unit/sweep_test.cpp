@@ -43,7 +43,7 @@ TEST(Sweep, EveryCombinationTheLastKeyFastest) {
   EXPECT_EQ(all[0].label, "strategy=fedavg,seed=1");
   EXPECT_EQ(all[1].label, "strategy=fedavg,seed=2");
   EXPECT_EQ(all[2].label, "strategy=fedprox,seed=1");
-  EXPECT_EQ(all[3].settings, (Words{"strategy.name=fedprox", "seed=2"}));
+  EXPECT_EQ(all[3].settings, (Words{"strategy.name=fedprox", "run.seed=2"}));
 }
 
 TEST(Sweep, CommasWithinAValueDoNotSplitIt) {
@@ -66,7 +66,12 @@ TEST(Sweep, WhatIsNotUnderstoodIsAnError) {
   EXPECT_NE(message({"=1,2"}).find("is not of the form"), std::string::npos);
   EXPECT_NE(message({"seed=1,,2"}).find("an empty value"), std::string::npos);
   EXPECT_NE(message({"seed=1", "seed=2"}).find("given twice"), std::string::npos);
-  EXPECT_NE(message({"seed=1,1"}).find("both be called 'seed=1'"), std::string::npos);
+  EXPECT_NE(message({"seed=1", "run.seed=2"}).find("'run.seed' is given twice"), std::string::npos);
+  EXPECT_NE(message({"seed=1,1"}).find("the value 1 twice"), std::string::npos);
+  EXPECT_NE(message({"training.learning_rate=0.1,1e-1"}).find("the value 1e-1 twice"), std::string::npos);
+  EXPECT_NE(message({"strategy.name=fedavg,fedavg"}).find("both be called 'strategy=fedavg'"), std::string::npos);
+  EXPECT_NE(message({"sed=1,2"}).find("'sed' is no key: name its section"), std::string::npos);
+  EXPECT_NE(message({"run.output=a,b"}).find("which --output names"), std::string::npos);
   Words many(5, "");
   for (std::size_t i = 0; i < many.size(); ++i) many[i] = "model.key" + std::to_string(i) + "=0,1,2,3,4,5,6,7,8,9";
   EXPECT_NE(message(many).find("more than 10000 runs"), std::string::npos);

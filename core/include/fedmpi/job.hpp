@@ -119,6 +119,9 @@ struct Job {
 // The text of a job file. FileError when there is none, naming the nearest there is.
 FEDMPI_API std::string read_job_file(const std::filesystem::path& path);
 
+// "run.seed" for "seed": keys of [run] may be written without it on the command line. Others as they are.
+FEDMPI_API std::string full_key(std::string_view key);
+
 // Parses and checks a job. `overrides` are --set arguments, "section.key=value" with the value in TOML or a bare
 // word. Relative paths in it stay relative to the working directory. Throws ConfigError, one sentence with
 // file:line:column and, for an unknown key, the nearest right one.
