@@ -52,9 +52,9 @@ std::vector<std::int64_t> sizes(const std::vector<std::vector<std::int64_t>>& pa
   return sizes;
 }
 
-std::int64_t num_pairs(const Experiment& experiment, std::int64_t num_examples) {
+std::int64_t num_pairs(const Experiment& experiment) {
   if (experiment.dataset->task() == Task::regression) return 0;
-  return std::min(num_examples, experiment.dataset->num_labels() * experiment.model->num_labels());
+  return experiment.dataset->num_labels() * experiment.model->num_labels();
 }
 
 void describe_model(const Experiment& experiment, CheckReport& report) {
@@ -290,9 +290,9 @@ JobWork work_of(const Experiment& experiment, const Partition& partition, const 
     work.num_slices = Slices(one_rank, size).num_turns();
   }
   if (kept_sizes(exchange, layout, job.federation.compression).total() > 0) work.kept_bytes = sizeof(ClientKept);
-  std::int64_t tested = 0;
-  for (const auto& own : partition.test) tested += std::ssize(own);
-  work.label_pairs = num_pairs(experiment, tested) + num_pairs(experiment, std::ssize(partition.central));
+  for (const auto& own : partition.test) work.tested_by_clients += std::ssize(own);
+  work.tested_centrally = std::ssize(partition.central);
+  work.label_pairs = num_pairs(experiment);
   return work;
 }
 

@@ -1,6 +1,9 @@
 #include "fedmpi/communicator.hpp"
 
+#include "mpi_calls.hpp"
 #include "mpi_session.hpp"
+#include "node_group.hpp"
+#include "node_memory.hpp"
 #include "ulfm.hpp"
 
 #include <algorithm>
@@ -8,6 +11,7 @@
 #include <cstring>
 #include <limits>
 #include <numeric>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -25,28 +29,17 @@ constexpr int report_tag = 1, answer_tag = 2;  // from a host to the server, and
 constexpr int gather_tag = 3;
 // Other reports are amounts, none so far from zero.
 constexpr std::int64_t finished_word = std::numeric_limits<std::int64_t>::min(), stop_word = finished_word + 1;
-// An `int` count and some libraries' own byte counts end at 2^31.
-constexpr std::int64_t max_message_bytes = std::int64_t{1} << 30;
 constexpr double first_frozen_rank_seconds = 60.0;  // until the job says
-// Open MPI's reduce is several times faster on pieces that stay in the cache than on one long buffer.
-constexpr std::int64_t reduce_piece = std::int64_t{1} << 17;
 
-void check(int result, const char* call) {
-  if (result == MPI_SUCCESS) return;
-  if (ulfm::is_loss(result)) throw RankLost{};
-  char text[MPI_MAX_ERROR_STRING] = "";
-  int length = 0;
-  MPI_Error_string(result, text, &length);
-  throw Error(std::string(call) + " failed: " + text);
-}
-
-#define FEDMPI_MPI(function, ...) check(function(__VA_ARGS__), #function)
+// Of a buffer in node memory: below, the messages that go around a node take longer than all of it by MPI's own.
+constexpr std::int64_t least_bytes_by_node = std::int64_t{1} << 20;
 
 struct Place {
   cpu_set_t cores;
   int group, rank;
   int is_host;
   int pid;
+  NodeAddress probe;
 };
 
 // Of the ranks on this node, this one among them, whatever their group.
@@ -61,10 +54,31 @@ std::vector<Place> places_on_node(MPI_Comm world, const Place& own) {
   return places;
 }
 
+// Whether what the others of the group hold in node memory is what they wrote there: `pid` may be another process's
+// here, and the system may not let this one read it.
+bool reads_what_is_there(std::span<const Place> places, int group) {
+  MappedMemory mapped;
+  try {
+    for (const Place& place : places) {
+      if (place.group != group) continue;
+      if (place.probe.pid == 0) return false;
+      if (*static_cast<const std::int64_t*>(mapped.at(place.probe, 0)) != place.pid) return false;
+    }
+    return true;
+  } catch (const Error&) {
+    return false;
+  } catch (const RankLost&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 struct Communicator::Handle {
   MPI_Comm comm = MPI_COMM_NULL;
+  MPI_Comm leaders = MPI_COMM_NULL;  // of nodes, once it is needed
+  bool has_leaders = false;
+  NodeStore store;
 };
 
 Communicator::Communicator(MpiSession& session, int group) : session_{session}, handle_{std::make_unique<Handle>()} {
@@ -72,22 +86,64 @@ Communicator::Communicator(MpiSession& session, int group) : session_{session}, 
   FEDMPI_MPI(MPI_Comm_set_errhandler, handle_->comm, MPI_ERRORS_RETURN);
   FEDMPI_MPI(MPI_Comm_rank, handle_->comm, &rank_);
   FEDMPI_MPI(MPI_Comm_size, handle_->comm, &size_);
-  Place own{.cores = {}, .group = group, .rank = rank_, .is_host = is_host(rank_) ? 1 : 0, .pid = ::getpid()};
+  const at::Tensor probe = zeros_on_node({1}, at::kLong).fill_(::getpid());
+  Place own{.cores = {},
+            .group = group,
+            .rank = rank_,
+            .is_host = is_host(rank_) ? 1 : 0,
+            .pid = ::getpid(),
+            .probe = node_address(probe)};
   sched_getaffinity(0, sizeof own.cores, &own.cores);
   int sharing = 0;
   std::vector<int> pids;
   node_ = rank_;
-  for (const Place& place : places_on_node(MPI_COMM_WORLD, own)) {
+  const std::vector<Place> places = places_on_node(MPI_COMM_WORLD, own);
+  for (const Place& place : places) {
     if (place.group == group) node_ = std::min(node_, place.rank);
     if (place.is_host != 0 && CPU_EQUAL(&place.cores, &own.cores) != 0) ++sharing;
     pids.push_back(place.pid);
   }
   cores_per_host_ = std::max(1, CPU_COUNT(&own.cores) / std::max(1, sharing));
   session_.end_frozen(pids, first_frozen_rank_seconds);
+  int shares = reads_what_is_there(places, group) ? 1 : 0;
+  FEDMPI_MPI(MPI_Allreduce, MPI_IN_PLACE, &shares, 1, MPI_INT, MPI_MIN, handle_->comm);
+  shares_memory_ = shares != 0;
+  nodes_.resize(static_cast<std::size_t>(size_));
+  FEDMPI_MPI(MPI_Allgather, &node_, 1, MPI_INT, nodes_.data(), 1, MPI_INT, handle_->comm);
+}
+
+int Communicator::num_nodes() const {
+  return static_cast<int>(std::set(nodes_.begin(), nodes_.end()).size());
+}
+
+std::int64_t Communicator::copies_sent(std::int64_t bytes, int ranks, int nodes) {
+  return (bytes < least_bytes_by_node ? ranks : nodes) - 1;
+}
+
+std::int64_t Communicator::mapped_bytes() const noexcept {
+  return handle_->store.mapped.used_bytes();
+}
+
+bool Communicator::goes_by_node(const at::Tensor& buffer) const {
+  return shares_memory_ && size_ > 1 && static_cast<std::int64_t>(buffer.nbytes()) >= least_bytes_by_node &&
+         node_address(buffer).pid != 0;
+}
+
+NodeGroup Communicator::node_group() {
+  const int nodes = num_nodes();
+  std::vector<int> ranks;
+  for (int rank = 0; rank < size_; ++rank)
+    if (nodes_[static_cast<std::size_t>(rank)] == node_) ranks.push_back(rank);
+  if (nodes > 1 && !std::exchange(handle_->has_leaders, true)) {
+    FEDMPI_MPI(MPI_Comm_split, handle_->comm, ranks.front() == rank_ ? 0 : MPI_UNDEFINED, 0, &handle_->leaders);
+    if (handle_->leaders != MPI_COMM_NULL) FEDMPI_MPI(MPI_Comm_set_errhandler, handle_->leaders, MPI_ERRORS_RETURN);
+  }
+  return {handle_->comm, std::move(ranks), rank_, nodes, handle_->leaders, handle_->store};
 }
 
 void Communicator::revoke() {
   ulfm::revoke(handle_->comm);
+  if (handle_->leaders != MPI_COMM_NULL) ulfm::revoke(handle_->leaders);
 }
 
 int Communicator::meet(int bits) {
@@ -98,7 +154,9 @@ bool Communicator::shrink() {
   note_lost_rank();
   MPI_Comm old = handle_->comm, smaller = ulfm::shrink(old);
   if (smaller == MPI_COMM_NULL) throw Error("a rank was lost, and MPI could not make a communicator of the others");
-  handle_->comm = smaller;  // the old one is not freed: that would need the dead
+  handle_->comm = smaller;  // the old ones are not freed: that would need the dead
+  handle_->leaders = MPI_COMM_NULL;
+  handle_->has_leaders = false;
   FEDMPI_MPI(MPI_Comm_set_errhandler, handle_->comm, MPI_ERRORS_RETURN);
   FEDMPI_MPI(MPI_Comm_rank, handle_->comm, &rank_);
   FEDMPI_MPI(MPI_Comm_size, handle_->comm, &size_);
@@ -106,27 +164,31 @@ bool Communicator::shrink() {
   MPI_Group before = MPI_GROUP_NULL, after = MPI_GROUP_NULL;
   FEDMPI_MPI(MPI_Comm_group, old, &before);
   FEDMPI_MPI(MPI_Comm_group, handle_->comm, &after);
-  const int first = server;
-  int now = MPI_UNDEFINED;
-  FEDMPI_MPI(MPI_Group_translate_ranks, before, 1, &first, after, &now);
+  std::vector<int> ranks(static_cast<std::size_t>(size_)), old_ranks(ranks);
+  std::iota(ranks.begin(), ranks.end(), 0);
+  FEDMPI_MPI(MPI_Group_translate_ranks, after, size_, ranks.data(), before, old_ranks.data());
   FEDMPI_MPI(MPI_Group_free, &before);
   FEDMPI_MPI(MPI_Group_free, &after);
-  return now == server;
+  for (int& rank : ranks) rank = nodes_[static_cast<std::size_t>(old_ranks[static_cast<std::size_t>(rank)])];
+  nodes_ = std::move(ranks);
+  return old_ranks.front() == server;
 }
 
 Communicator::~Communicator() {
   // Freeing is collective in some implementations: not while an exception of this rank alone is on its way out.
-  if (std::uncaught_exceptions() == 0 && is_finalised_in_the_end()) MPI_Comm_free(&handle_->comm);
+  if (std::uncaught_exceptions() != 0 || !is_finalised_in_the_end()) return;
+  MPI_Comm_free(&handle_->comm);
+  if (handle_->leaders != MPI_COMM_NULL) MPI_Comm_free(&handle_->leaders);
 }
 
 void Communicator::broadcast(at::Tensor buffer) {
-  auto* bytes = static_cast<char*>(buffer.data_ptr());
-  const auto total = static_cast<std::int64_t>(buffer.nbytes());
-  for (std::int64_t begin = 0; begin < total; begin += max_message_bytes) {
-    const auto count = static_cast<int>(std::min(max_message_bytes, total - begin));
-    FEDMPI_MPI(MPI_Bcast, bytes + begin, count, MPI_BYTE, server, handle_->comm);
-  }
-  if (is_server()) bytes_sent_ += total * (size_ - 1);
+  const auto bytes = static_cast<std::int64_t>(buffer.nbytes());
+  const bool by_node = goes_by_node(buffer);
+  if (by_node)
+    node_group().broadcast(buffer);
+  else
+    broadcast_bytes(buffer.data_ptr(), bytes, handle_->comm);
+  if (is_server()) bytes_sent_ += bytes * (by_node ? num_nodes() - 1 : size_ - 1);
 }
 
 void Communicator::broadcast(std::string& text) {
@@ -137,14 +199,13 @@ void Communicator::broadcast(std::string& text) {
 }
 
 void Communicator::reduce_sum(at::Tensor buffer) {
-  auto* values = buffer.data_ptr<std::int64_t>();
-  for (std::int64_t begin = 0; begin < buffer.numel(); begin += reduce_piece) {
-    const auto count = static_cast<int>(std::min(reduce_piece, buffer.numel() - begin));
-    const void* send = is_server() ? MPI_IN_PLACE : static_cast<const void*>(values + begin);
-    void* receive = is_server() ? values + begin : nullptr;
-    FEDMPI_MPI(MPI_Reduce, send, receive, count, MPI_INT64_T, MPI_SUM, server, handle_->comm);
-  }
-  if (!is_server()) bytes_sent_ += static_cast<std::int64_t>(buffer.nbytes());
+  const bool by_node = goes_by_node(buffer);
+  if (by_node)
+    node_group().reduce_sum(buffer);
+  else
+    reduce_words(buffer.data_ptr<std::int64_t>(), buffer.numel(), handle_->comm);
+  const bool leads = std::ranges::find(nodes_, node_) - nodes_.begin() == rank_;
+  if (!is_server() && (leads || !by_node)) bytes_sent_ += static_cast<std::int64_t>(buffer.nbytes());
 }
 
 void Communicator::exchange(const at::Tensor& send, std::span<const int> send_counts, at::Tensor receive,
@@ -220,7 +281,7 @@ void Communicator::report(std::int64_t amount) {
   if (ulfm::is_loss(result))
     loss_noticed_ = true;
   else
-    check(result, "MPI_Send");
+    check_mpi(result, "MPI_Send");
 }
 
 void Communicator::request_stop() {
@@ -236,7 +297,7 @@ bool Communicator::stop_requested() {
     loss_noticed_ = true;  // as in report
     return false;
   }
-  check(result, "MPI_Iprobe");
+  check_mpi(result, "MPI_Iprobe");
   return arrived != 0;  // it is received by await_reports
 }
 

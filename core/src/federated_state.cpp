@@ -4,6 +4,7 @@
 #include "fedmpi/error.hpp"
 #include "fedmpi/one_thread.hpp"
 #include "fedmpi/random.hpp"
+#include "node_memory.hpp"
 
 #include <string_view>
 #include <utility>
@@ -22,10 +23,11 @@ constexpr const char* server_vectors_name = "engine.server_vectors";
 }  // namespace
 
 FederatedState::FederatedState(Experiment& experiment, std::filesystem::path states, std::filesystem::path newer)
-    : global{at::zeros({experiment.model->layout().size()}, at::kFloat)},
+    : global{zeros_on_node({experiment.model->layout().size()}, at::kFloat)},
       shared{global.narrow(0, 0, experiment.model->layout().shared_size())},
       parameters{global.narrow(0, 0, experiment.model->layout().shared_parameters_size())},
-      server_vectors{at::zeros({experiment.strategy->exchange().num_server_vectors, parameters.numel()}, at::kFloat)},
+      server_vectors{
+          zeros_on_node({experiment.strategy->exchange().num_server_vectors, parameters.numel()}, at::kFloat)},
       clients{
           std::move(states), std::move(newer),
           kept_sizes(experiment.strategy->exchange(), experiment.model->layout(), experiment.job.federation.compression)

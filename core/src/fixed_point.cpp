@@ -1,6 +1,7 @@
 #include "fixed_point.hpp"
 
 #include "fedmpi/error.hpp"
+#include "node_memory.hpp"
 
 #include <atomic>
 #include <cmath>
@@ -18,7 +19,7 @@ constexpr std::int64_t grain = 1 << 16;
 
 }  // namespace
 
-FixedPointSum::FixedPointSum(std::int64_t size) : sum_{at::zeros({size}, at::kLong)} {}
+FixedPointSum::FixedPointSum(std::int64_t size) : sum_{zeros_on_node({size}, at::kLong)} {}
 
 void FixedPointSum::clear(std::int64_t max_contributions) {
   sum_.zero_();

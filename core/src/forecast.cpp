@@ -2,6 +2,7 @@
 
 #include "client_states.hpp"
 #include "evaluation.hpp"
+#include "fedmpi/communicator.hpp"
 #include "fedmpi/strategy.hpp"
 #include "schedule.hpp"
 
@@ -13,8 +14,8 @@ namespace fedmpi {
 
 namespace {
 
-// Open MPI's, on one node, beside a plain copy of memory: measured on 2 and on 8 ranks.
-constexpr double broadcast_of_copy = 0.5, reduce_of_copy = 0.2;
+// On one node and of each of its cores, beside a plain copy of memory: measured on 2 and on 8 ranks.
+constexpr double collective_of_copy = 0.7;
 constexpr double network_delay_seconds = 5e-5;
 constexpr int votes_a_round = 9;
 constexpr double state_bytes = 24.0;  // of each rank at a round's end
@@ -23,27 +24,27 @@ int doublings(int count) {
   return count <= 1 ? 0 : static_cast<int>(std::ceil(std::log2(count)));
 }
 
-int most_ranks_on_a_node(const Cluster& cluster) {
-  int most = 0;
-  for (int node = 0; node < cluster.nodes(); ++node)
-    most = std::max(most, static_cast<int>(std::ranges::count(cluster.node_of_rank, node)));
-  return most;
-}
-
 // Seconds of a collective of so many bytes, from what is assumed of nodes and network.
-double assumed(double bytes, const Cluster& cluster, double node_bytes_per_second) {
+double assumed(double bytes, const Cluster& cluster, double core_bytes_per_second) {
   if (cluster.ranks() == 1) return 0.0;
-  const double within = (most_ranks_on_a_node(cluster) - 1) * bytes / node_bytes_per_second;
+  double within = 0.0;
+  for (int node = 0; node < cluster.nodes(); ++node) {
+    const auto others = std::ranges::count(cluster.node_of_rank, node) - 1;
+    if (others == 0) continue;
+    const auto cores = std::min<std::ptrdiff_t>(cluster.cores_of_node[static_cast<std::size_t>(node)], others);
+    within =
+        std::max(within, static_cast<double>(others) * bytes / (core_bytes_per_second * static_cast<double>(cores)));
+  }
   const double between = doublings(cluster.nodes()) * (bytes / network_bytes_per_second + network_delay_seconds);
   return within + between;
 }
 
 // The same, scaled by what was measured where there was anything to measure.
-double collective(double bytes, double measured, double node_bytes_per_second, const Cluster& here,
+double collective(double bytes, double measured, double core_bytes_per_second, const Cluster& here,
                   const Cluster& there) {
-  const double expected = assumed(bytes, there, node_bytes_per_second);
+  const double expected = assumed(bytes, there, core_bytes_per_second);
   if (here.ranks() == 1 || measured <= 0.0 || bytes <= 0.0) return expected;
-  return measured * expected / assumed(bytes, here, node_bytes_per_second);
+  return measured * expected / assumed(bytes, here, core_bytes_per_second);
 }
 
 double votes(const CollectiveSeconds& collectives, const Cluster& here, const Cluster& there) {
@@ -118,18 +119,29 @@ double gathered(double total, double own, int ranks) {
   return total - own + total * (ranks - 1);
 }
 
-double bytes_of(const RoundWork& round, const JobWork& work, double evaluations, int ranks) {
+// How many pairs of labels a rank comes across in its part of so many examples, were all as likely.
+double pairs_seen(std::int64_t examples, const JobWork& work, int ranks) {
+  if (work.label_pairs == 0) return 0.0;
+  const auto pairs = static_cast<double>(work.label_pairs);
+  return pairs * (1.0 - std::pow(1.0 - 1.0 / pairs, static_cast<double>(examples) / ranks));
+}
+
+double bytes_of(const RoundWork& round, const JobWork& work, double evaluations, const Cluster& cluster) {
+  const int ranks = cluster.ranks();
   if (ranks == 1) return 0.0;
   const double n = static_cast<double>(round.client_costs.size()),
                blocks = static_cast<double>(round.block_costs.size());
   const double elsewhere = static_cast<double>(ranks - 1) / ranks;
-  double bytes = static_cast<double>(work.shared_bytes + work.sum_bytes) * (ranks - 1);
+  double bytes = 0.0;
+  for (const std::int64_t one : {work.shared_bytes, work.sum_bytes})
+    bytes += static_cast<double>(one * Communicator::copies_sent(one, ranks, cluster.nodes()));
   bytes += gathered(n * static_cast<double>(std::int64_t{sizeof(FitRecord)} + work.kept_bytes), 0.0, ranks);
   bytes += elsewhere * (n * static_cast<double>(work.update_bytes * work.times_exchanged) +
                         static_cast<double>(work.collected_bytes));
   const double results = blocks * static_cast<double>(sizeof(BlockResult));
   const double counts =
-      static_cast<double>(work.label_pairs) * static_cast<double>(sizeof(LabelCount)) * std::min<double>(ranks, blocks);
+      std::min<double>(ranks, blocks) * static_cast<double>(sizeof(LabelCount)) *
+      (pairs_seen(work.tested_by_clients, work, ranks) + pairs_seen(work.tested_centrally, work, ranks));
   if (blocks > 0)
     bytes += evaluations * (gathered(results, results / ranks, ranks) + gathered(counts, counts / ranks, ranks));
   return bytes + gathered(state_bytes * ranks, state_bytes, ranks) + 3 * gathered(ranks, 1.0, ranks);
@@ -211,7 +223,7 @@ Forecast forecast(const JobWork& work, const Rates& rates, const ServerSeconds& 
     result.fit_seconds += fit.seconds / n;
     result.busy += fit.busy / n;
     result.evaluate_seconds += evaluation_time(round.block_costs, rates, there) / n;
-    bytes += bytes_of(round, work, evaluations, there.ranks()) / n;
+    bytes += bytes_of(round, work, evaluations, there) / n;
   }
   result.bytes_sent = std::llround(bytes);
   if (!work.rounds.empty() && work.has_first_evaluation)
@@ -219,9 +231,9 @@ Forecast forecast(const JobWork& work, const Rates& rates, const ServerSeconds& 
         evaluation_time(work.rounds.front().block_costs, rates, there) + server.record + server.save;
 
   result.broadcast_seconds =
-      collective(static_cast<double>(work.shared_bytes), collectives.broadcast, broadcast_of_copy * copy, here, there);
+      collective(static_cast<double>(work.shared_bytes), collectives.broadcast, collective_of_copy * copy, here, there);
   result.aggregate_seconds = server.advance + collective(static_cast<double>(work.sum_bytes), collectives.reduce,
-                                                         reduce_of_copy * copy, here, there);
+                                                         collective_of_copy * copy, here, there);
   if (work.num_slices > 0 && !work.rounds.empty()) {
     const int turns = static_cast<int>((work.num_slices + there.ranks() - 1) / there.ranks());
     const std::vector<double> loads(static_cast<std::size_t>(there.ranks()), turns * rates.slice_seconds);
@@ -229,7 +241,7 @@ Forecast forecast(const JobWork& work, const Rates& rates, const ServerSeconds& 
     const double travels =
         n * static_cast<double>(work.update_bytes * work.times_exchanged) + static_cast<double>(work.collected_bytes);
     result.aggregate_seconds +=
-        slowest_node(loads, there, 0) + assumed(travels / std::max(there.ranks(), 1), there, broadcast_of_copy * copy);
+        slowest_node(loads, there, 0) + assumed(travels / std::max(there.ranks(), 1), there, collective_of_copy * copy);
   }
   const double small = votes(collectives, here, there);
   result.fit_seconds += small / 3;

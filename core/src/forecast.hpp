@@ -59,21 +59,23 @@ struct RoundWork {
 };
 
 struct JobWork {
-  std::vector<RoundWork> rounds;     // some of them
-  int num_rounds = 0;                // that are to be done
-  int num_evaluations = 0;           // of those rounds
-  int num_saves = 0;                 // checkpoints of those rounds
-  bool has_first_evaluation = true;  // before the first round
-  std::int64_t passes = 1;           // backward included, over a client's examples
-  std::int64_t loss_passes = 0;      // forward alone
-  std::int64_t shared_bytes = 0;     // broadcast to every client
-  std::int64_t sum_bytes = 0;        // reduced
-  std::int64_t update_bytes = 0;     // of a strategy on slices: of an update, else 0
-  std::int64_t num_slices = 0;       // of those
-  int times_exchanged = 1;           // 2: once for products, once for the aggregate
-  std::int64_t collected_bytes = 0;  // gathered from all ranks on the server, of slices
-  std::int64_t label_pairs = 0;      // that an evaluation counts, at most
-  std::int64_t kept_bytes = 0;       // that every rank gets of each client's fit besides its FitRecord
+  std::vector<RoundWork> rounds;       // some of them
+  int num_rounds = 0;                  // that are to be done
+  int num_evaluations = 0;             // of those rounds
+  int num_saves = 0;                   // checkpoints of those rounds
+  bool has_first_evaluation = true;    // before the first round
+  std::int64_t passes = 1;             // backward included, over a client's examples
+  std::int64_t loss_passes = 0;        // forward alone
+  std::int64_t shared_bytes = 0;       // broadcast to every client
+  std::int64_t sum_bytes = 0;          // reduced
+  std::int64_t update_bytes = 0;       // of a strategy on slices: of an update, else 0
+  std::int64_t num_slices = 0;         // of those
+  int times_exchanged = 1;             // 2: once for products, once for the aggregate
+  std::int64_t collected_bytes = 0;    // gathered from all ranks on the server, of slices
+  std::int64_t tested_by_clients = 0;  // examples of an evaluation
+  std::int64_t tested_centrally = 0;   // the same
+  std::int64_t label_pairs = 0;        // of a label and what was predicted, at most
+  std::int64_t kept_bytes = 0;         // that every rank gets of each client's fit besides its FitRecord
 };
 
 // Bytes of memory of a process.

@@ -280,8 +280,9 @@ std::vector<std::int64_t> Protocol::not_fitted(std::span<const std::int64_t> coh
 
 // The cohort, all ranks together. False on every rank when the round is given up.
 bool Protocol::fit(std::span<const std::int64_t> cohort) {
-  // Only what a host has fitted before ranks were lost is kept; the server's sum may have been reduced into.
-  if (host_->round() != round_ || host_->outcome().records.empty()) {
+  // What a host has fitted before ranks were lost is kept, but for what others have begun to be added to.
+  if (host_->round() != round_ || sum_is_spent_) {
+    sum_is_spent_ = false;
     host_->begin_round(round_, static_cast<int>(cohort.size()));
     partial_rounds_.begin_round(round_, state_->global);
   }
@@ -401,6 +402,7 @@ void Protocol::aggregate(std::span<const FitRecord> records) {
   if (exchange_.aggregation == Aggregation::slices)
     next = aggregate_slices(communicator_, *experiment_.strategy, round, host_->outcome().records, host_->spool(),
                             state_->parameters, state_->server_vectors);
+  sum_is_spent_ = communicator_.is_server();
   communicator_.reduce_sum(host_->sum().sum());
   agree(communicator_, [&] {
     if (!communicator_.is_server()) return;
@@ -439,7 +441,8 @@ void Protocol::finish_round(const Stopwatch& stopwatch) {
   const int round = metrics_.round;
   if (round > 0) longest_round_ = std::max(longest_round_, stopwatch.seconds());
   StopReason reason = stop_signal_noted() ? by_signal : !time_limit_.leaves(longest_round_) ? out_of_time : none;
-  const State state{communicator_.bytes_sent() - bytes_before_, peak_rss_bytes(), reason};
+  const State state{communicator_.bytes_sent() - bytes_before_, peak_rss_bytes() - communicator_.mapped_bytes(),
+                    reason};
   bytes_before_ = communicator_.bytes_sent();
   for (const State& one : communicator_.all_gather(std::span<const State>(&state, 1))) {
     metrics_.bytes_sent += one.bytes_sent;

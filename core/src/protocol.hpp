@@ -113,6 +113,7 @@ class Protocol {
   std::filesystem::path checkpoints_;  // directory of those that the run goes on from
   std::filesystem::path scratch_;      // for what clients keep from its own rounds
   std::unique_ptr<FederatedState> state_;
+  bool sum_is_spent_ = false;     // whether others' sums are or may be in this rank's
   std::vector<ClientKept> kept_;  // what the clients of the newest round keep, before that is their state
   std::unique_ptr<Host> host_;
   PartialRounds partial_rounds_;

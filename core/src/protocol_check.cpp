@@ -72,7 +72,7 @@ Trial Protocol::try_round(RateMeasurement& measurement, const Cluster& cluster) 
   const auto schedule = longest_first(block_costs, static_cast<std::size_t>(communicator_.size()));
   const double plan_evaluate_seconds = evaluate_stopwatch.seconds();
   agree(communicator_, [&] { measurement.evaluate(blocks, schedule[static_cast<std::size_t>(communicator_.rank())]); });
-  trial.bytes_evaluated = peak_bytes();
+  trial.bytes_evaluated = peak_bytes() - communicator_.mapped_bytes();
 
   const Stopwatch fit_stopwatch;
   const auto cohort = cohorts_->fit(round);
@@ -81,11 +81,11 @@ Trial Protocol::try_round(RateMeasurement& measurement, const Cluster& cluster) 
   if (communicator_.is_host(communicator_.rank())) own = own_share();
   const double plan_fit_seconds = fit_stopwatch.seconds();
   try_fits(measurement, round, own, trial);
-  trial.bytes_fitted = peak_bytes();
+  trial.bytes_fitted = peak_bytes() - communicator_.mapped_bytes();
   try_server(measurement, round, cohort, trial);
   try_collectives(measurement, trial);
   trial.bytes_mapped = mapped_file_bytes();
-  trial.bytes = peak_bytes();
+  trial.bytes = peak_bytes() - communicator_.mapped_bytes();
   trial.collectives.copy_bytes_per_second = copy_bytes_per_second();  // last: it takes memory
   trial.has_fitted = measurement.has_fitted() ? 1 : 0;
   Rates rates = measurement.rates();

@@ -1,6 +1,7 @@
 """Whatever is done to a run at a random moment, it goes on to the same digests.
 
     faults.py --fedmpi PROGRAM --mpirun MPIRUN --workdir DIR [--seed 1] [--count 5] [--only stop kill ...]
+              [--job exchange]
 
 Runs a small job undisturbed once, then disturbs it `count` times in each way, goes on with it on another number of ranks
 and compares every round's digest. A failure names its number: the same seed and --only and a --count past it repeat it.
@@ -21,7 +22,7 @@ from launching import descendants, environment, launcher, send
 
 GUARD_SECONDS = 60
 STOPPED = 3  # the exit status of a run that was stopped in order
-JOB = """\
+FITTING = """\
 [run]
 name = "faults"
 rounds = 12
@@ -45,6 +46,26 @@ learning_rate_schedule = "linear"
 [checkpoint]
 every = 2
 """
+# Fitting takes a moment and the model is large enough for node memory: what happens hits the collectives.
+EXCHANGE = """\
+[run]
+name = "faults"
+rounds = 12
+threads = 1
+[federation]
+clients = 5
+frozen_rank_seconds = 1.5
+[model]
+name = "mlp"
+hidden = [1500, 1500]
+[data]
+name = "synthetic"
+train_examples = 60
+test_examples = 20
+[checkpoint]
+every = 6
+"""
+JOBS = {"fitting": FITTING, "exchange": EXCHANGE}
 
 
 class Failure(Exception):
@@ -58,7 +79,7 @@ class Tools:
         self.expected = []
         self.noticed = 0  # losses of ranks that a run had to do something about
         self.restored = 0  # runs that went on with parts of rounds
-        self.directory = args.workdir.resolve() / "faults"
+        self.directory = args.workdir.resolve() / f"faults_{args.job}"
 
     def start(self, ranks, output, *arguments, launcher_options=(), **more):
         """0 ranks: one, without a launcher."""
@@ -251,11 +272,12 @@ def main():
     parser.add_argument("--count", type=int, default=5)
     parser.add_argument("--tcp-share", type=float, default=0.2, help="of the runs that lose ranks, over TCP")
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
+    parser.add_argument("--job", choices=JOBS, default="fitting", help="what most of its time is spent on")
     args = parser.parse_args()
     tools = Tools(args)
     shutil.rmtree(tools.directory, ignore_errors=True)
     tools.directory.mkdir(parents=True)
-    (tools.directory / "job.toml").write_text(JOB, encoding="utf-8")
+    (tools.directory / "job.toml").write_text(JOBS[args.job], encoding="utf-8")
     started = time.time()
     tools.go_on(3, tools.directory / "undisturbed")
     seconds = time.time() - started

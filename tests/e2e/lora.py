@@ -122,8 +122,8 @@ def main():
     program.run("full", "model.lora_rank=0", "run.rounds=1", ranks=3)
     full = program.rounds("full")
     shared, all_shared = size_of(last, "shared"), size_of(tensors_of(program, "full", 0), "shared")
-    per_round = [lines[1]["bytes_sent"] for lines in (rounds, full)]
-    print(f"shared parameters {shared} of {all_shared}: {shared / all_shared:.2%}; bytes sent in a round {per_round}")
+    per_round = [lines[1]["update_bytes"] for lines in (rounds, full)]
+    print(f"shared parameters {shared} of {all_shared}: {shared / all_shared:.2%}; bytes of updates in a round {per_round}")
     assert shared <= LARGEST_SHARE * all_shared
 
     for number, expected in ((0, losses[0]), (2, losses[2])):

@@ -1,4 +1,5 @@
 #include "mpi_tests.hpp"
+#include "node_memory.hpp"
 
 #include <string>
 #include <vector>
@@ -35,6 +36,24 @@ TEST(Communicator, ReduceSumIsExactOverManyPieces) {
     const std::int64_t ranks = world.size();
     EXPECT_TRUE(at::equal(buffer, ranks * (at::arange(size, at::kLong) + large) + ranks * (ranks - 1) / 2));
   }
+}
+
+// Between nodes these would be sent: the tests' ranks are on one.
+TEST(Communicator, WhatLiesInNodeMemoryIsNotSentWithinTheNode) {
+  Communicator& world = test_communicator();
+  EXPECT_EQ(world.num_nodes(), 1);
+  const std::int64_t before = world.bytes_sent();
+  const at::Tensor parameters = zeros_on_node({(1 << 20) + 3}, at::kFloat);
+  if (world.is_server()) parameters.copy_(at::arange(parameters.numel()));
+  world.broadcast(parameters.narrow(0, 1, 1 << 20));
+  EXPECT_TRUE(at::equal(parameters.narrow(0, 1, 1 << 20), at::arange(1, (1 << 20) + 1, at::kFloat)));
+  EXPECT_TRUE(world.is_server() || parameters[-1].item<float>() == 0.0f);
+
+  const at::Tensor sum = zeros_on_node({(1 << 20) + 7}, at::kLong).fill_(world.rank() + 1);
+  world.reduce_sum(sum);
+  const std::int64_t ranks = world.size(), own = world.rank() + 1;
+  EXPECT_TRUE(at::equal(sum, at::full_like(sum, world.is_server() ? ranks * (ranks + 1) / 2 : own)));
+  EXPECT_EQ(world.bytes_sent(), before);
 }
 
 TEST(Communicator, AllGatherKeepsRankOrderAndLengths) {

@@ -50,6 +50,19 @@ def plain(runs):
         assert "8 clients on 4 ranks, 1 thread a rank" in runs.log(name), runs.log(name)
 
 
+def across_nodes(runs):
+    """Two ranks a node, a model that is sent to a node once and comes back from it as one sum, of 8 bytes an element."""
+    settings = ['model.name="mlp"', "model.hidden=[1500,1500]", "training.local_epochs=1", "training.batch_size=100"]
+    parameters = 100 * 1500 + 1500 + 1500 * 1500 + 1500 + 1500 * 2 + 2
+    for launcher, name in (("srun", "across-srun"), (runs.mpirun, "across-mpirun")):
+        runs.finish(runs.submit("imdb.sbatch", name, "--ntasks=8", "--ntasks-per-node=2", launcher=launcher, settings=settings))
+        runs.compare(name, *settings)
+        assert "8 clients on 8 ranks" in runs.log(name), runs.log(name)
+        for line in runs.metrics(name)[1:]:
+            besides = line["bytes_sent"] - (4 - 1) * (4 + 8) * parameters
+            assert 0 <= besides < 100_000, line
+
+
 def sweep(runs):
     """As many jobs as the script says, of two ranks each."""
     for launcher, name in (("srun", "sweep-srun"), (runs.mpirun, "sweep-mpirun")):
@@ -139,8 +152,8 @@ def readme(runs):
             runs.finish(job, tasks=6 if "sweep" in command else 1)
 
 
-CHECKS = {check.__name__: check for check in (plain, sweep, hetjob, requeue_by_signal, requeue_without_progress, lost_rank, lost_node,
-                                             readme, requeue_at_the_end_of_time)}
+CHECKS = {check.__name__: check for check in (plain, across_nodes, sweep, hetjob, requeue_by_signal, requeue_without_progress,
+                                             lost_rank, lost_node, readme, requeue_at_the_end_of_time)}
 
 
 def main():

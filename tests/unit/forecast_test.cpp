@@ -1,5 +1,7 @@
 #include "forecast.hpp"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 namespace fedmpi {
@@ -113,6 +115,34 @@ TEST(Forecast, HostsShareTheClientsAndTheServerEvaluatesToo) {
   EXPECT_EQ(result.node_bytes, (std::vector<std::int64_t>{2 + 3 + 7 + 7}));
 }
 
+TEST(Forecast, LargeBuffersTravelBetweenNodesAlone) {
+  JobWork work = two_clients();
+  work.shared_bytes = 4'000'000;
+  work.sum_bytes = 8'000'000;
+  const Cluster one = deal_out(1, 1, 4, 1);
+  const auto sent = [&](const Cluster& cluster) {
+    return forecast(work, rates(), {}, {.copy_bytes_per_second = 1e9}, one, cluster, {}, 0.0).bytes_sent;
+  };
+  EXPECT_LT(sent(deal_out(8, 1, 4, 1)), 10'000);
+  EXPECT_NEAR(static_cast<double>(sent(deal_out(8, 4, 4, 1))), 3 * 12e6, 10'000);
+}
+
+// 40 examples and four pairs: of ten each, a rank sees 4 (1 - 0.75^10) pairs. Half of the rounds are evaluated.
+TEST(Forecast, CountsOfLabelsAreOfThoseThatARankSees) {
+  JobWork work = two_clients();
+  work.rounds[0].block_costs = {10, 10, 10, 10};
+  const Cluster one = deal_out(1, 1, 4, 1), four = deal_out(4, 1, 4, 1);
+  const auto sent = [&] {
+    return static_cast<double>(
+        forecast(work, rates(), {}, {.copy_bytes_per_second = 1e9}, one, four, {}, 0.0).bytes_sent);
+  };
+  const double without = sent();
+  work.label_pairs = 4;
+  work.tested_centrally = 40;
+  const double of_a_rank = 32 * 4 * (1 - std::pow(0.75, 10));
+  EXPECT_NEAR(sent() - without, 0.5 * (3 * of_a_rank + 3 * 4 * of_a_rank), 1.0);
+}
+
 // Five hosts on a node with two cores, and on two nodes.
 TEST(Forecast, MoreRanksThanCoresTakeTurns) {
   JobWork work = two_clients();
@@ -139,17 +169,17 @@ TEST(Forecast, ACheckpointThatTakesLongerThanARoundHoldsTheNextUp) {
   EXPECT_NEAR(held_up(), 0.0, 1e-9);
 }
 
-// What was measured on two ranks of a node is scaled by what four need.
+// What was measured on two ranks of a node is scaled by what four need, of which three copy on two cores.
 TEST(Forecast, CollectivesAreScaledFromWhatWasMeasured) {
-  const Cluster two = deal_out(2, 1, 4, 1), four = deal_out(4, 1, 4, 1);
+  const Cluster two = deal_out(2, 1, 2, 1), four = deal_out(4, 1, 2, 1);
   const auto broadcast = [&](const Cluster& there) {
     return forecast(two_clients(), rates(), {}, {.broadcast = 0.7, .reduce = 0.2, .copy_bytes_per_second = 1e9}, two,
                     there, {}, 0.0)
         .broadcast_seconds;
   };
   EXPECT_NEAR(broadcast(two), 0.7, 1e-12);
-  EXPECT_NEAR(broadcast(four), 3 * 0.7, 1e-12);
-  EXPECT_GT(broadcast(deal_out(4, 2, 4, 1)), 0.0);
+  EXPECT_NEAR(broadcast(four), 1.5 * 0.7, 1e-12);
+  EXPECT_GT(broadcast(deal_out(4, 2, 2, 1)), 0.0);
 }
 
 }  // namespace

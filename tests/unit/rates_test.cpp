@@ -141,7 +141,9 @@ TEST(WorkOf, IsWhatTheRoundsDo) {
   const Layout& layout = prepared.experiment.model->layout();
   EXPECT_EQ(work.shared_bytes, 4 * layout.shared_size());
   EXPECT_EQ(work.sum_bytes, 8 * layout.shared_size());
-  EXPECT_EQ(work.label_pairs, 4 + 4);
+  EXPECT_EQ(work.tested_by_clients, 40);
+  EXPECT_EQ(work.tested_centrally, 40);
+  EXPECT_EQ(work.label_pairs, 4);
   EXPECT_EQ(work.num_slices, 0);
 
   const JobWork rest = work_of(prepared.experiment, prepared.partition, cohorts, 4, 4);

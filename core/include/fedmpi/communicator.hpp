@@ -15,6 +15,7 @@
 
 namespace fedmpi {
 
+class NodeGroup;
 class PeerWatch;
 
 // Initialises MPI and finalises it, unless an exception is on its way out or ranks were or may be lost: MPI_Finalize
@@ -64,9 +65,12 @@ class FEDMPI_API Communicator {
   int cores_per_host() const noexcept { return cores_per_host_; }
   // The lowest rank on this rank's node, as they were numbered when the job began.
   int node() const noexcept { return node_; }
+  int num_nodes() const;  // that ranks are on now
   // After so many seconds a stopped rank on a node with others is ended; 0: never.
   void set_frozen_rank_seconds(double seconds) { session_.end_frozen({}, seconds); }
 
+  // What lies in node memory on every rank (zeros_on_node) is not sent within a node, where the system lets its ranks
+  // read each other's and it is not small.
   void broadcast(at::Tensor buffer);   // from the server
   void broadcast(std::string& text);   // from the server
   void reduce_sum(at::Tensor buffer);  // int64; the sum on the server, elsewhere unchanged
@@ -111,11 +115,19 @@ class FEDMPI_API Communicator {
   bool shrink();
   bool loss_noticed() const noexcept { return loss_noticed_; }  // by report() or stop_requested(), which go on
 
-  // Bytes this rank has handed to collectives as payload, for the metrics.
+  // How often a buffer in node memory, of so many bytes, is sent by either of these: between ranks, or between nodes.
+  static std::int64_t copies_sent(std::int64_t bytes, int ranks, int nodes);
+
+  // Bytes of other ranks' memory that count as resident in this process too.
+  std::int64_t mapped_bytes() const noexcept;
+
+  // Bytes this rank has handed to MPI as payload, for the metrics.
   std::int64_t bytes_sent() const noexcept { return bytes_sent_; }
 
  private:
   struct Handle;
+  bool goes_by_node(const at::Tensor& buffer) const;
+  NodeGroup node_group();
   void tell_hosts(std::int64_t word);
   bool receive_word(int from, int tag, std::int64_t& word);  // false, after a moment's sleep, when there is none
   bool await_hosts(const std::function<void(std::int64_t)>& advance, const std::function<bool()>& wants_stop);
@@ -127,6 +139,8 @@ class FEDMPI_API Communicator {
   int size_ = 1;
   int cores_per_host_ = 1;
   int node_ = 0;
+  std::vector<int> nodes_;  // of each rank
+  bool shares_memory_ = false;
   bool stop_ = false;  // asked for since the last await_reports
   bool loss_noticed_ = false;
   std::int64_t bytes_sent_ = 0;

@@ -50,7 +50,7 @@ struct RoundMetrics {
   std::optional<double> hosts_predicted_seconds, hosts_longest_seconds, hosts_idle_share;
   std::optional<std::int64_t> update_bytes;  // of what the clients send, as federation.compression encodes it
   std::int64_t bytes_sent = 0;               // by all ranks in this round
-  std::int64_t peak_rss_bytes = 0;           // of the largest rank
+  std::int64_t peak_rss_bytes = 0;           // of the largest rank, without what it maps of others' memory
 };
 
 FEDMPI_API std::string to_json_line(const RoundMetrics& metrics);  // without the newline

@@ -67,7 +67,7 @@ def run(args, way, seed):
         rounds = lines[1:]
         return {"accuracy": rounds[-1]["central"]["accuracy"], "loss": rounds[-1]["central"]["loss"],
                 "shared": shared_elements(output / "checkpoints" / f"round_{ROUNDS:04}.h5"),
-                "bytes_a_round": statistics.mean(line["bytes_sent"] for line in rounds),
+                "bytes_a_round": statistics.mean(line["update_bytes"] for line in rounds),
                 "fit_seconds": statistics.mean(line["seconds"]["fit"] for line in rounds),
                 "tokens_per_second": statistics.mean(line["tokens_per_second"] for line in rounds)}
 
