@@ -23,10 +23,7 @@ void add_check_command(CLI::App& program, int& argc, char**& argv, int& status) 
   command->add_option("--output", request->run.output, "directory that the run would have, instead of run.output")
       ->type_name("DIR")
       ->check([](const std::string& path) { return std::string(path.empty() ? "needs the name of a directory" : ""); });
-  command->add_option("--plugins", request->run.plugin_directories, "look for plugins here first (repeatable)")
-      ->type_name("DIR")
-      ->allow_extra_args(false);
-  command->add_flag("--trust-plugins", request->run.trust_plugins, "load plugins that other users could change");
+  add_plugin_options(*command, request->run.plugin_directories, request->run.trust_plugins);
   command->add_flag_callback(
       "--resume", [request] { request->run.mode = RunMode::resume; }, "of a run that goes on");
   command->add_option("--ranks", request->ranks, "predict for so many ranks, not for those that this is started on")

@@ -3,6 +3,7 @@
 #include "fedmpi/error.hpp"
 #include "fedmpi/trained_model.hpp"
 #include "interruption.hpp"
+#include "launch.hpp"
 #include "staged_output.hpp"
 
 #include <filesystem>
@@ -71,10 +72,7 @@ void add_export_command(CLI::App& program) {
                    "override a key of [model], or run.plugins: --set model.path=DIR, where that is now (repeatable)")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  command->add_option("--plugins", request->plugin_directories, "look for plugins here first (repeatable)")
-      ->type_name("DIR")
-      ->allow_extra_args(false);
-  command->add_flag("--trust-plugins", request->trust_plugins, "load plugins that other users could change");
+  add_plugin_options(*command, request->plugin_directories, request->trust_plugins);
   command->footer(
       "transformer: a directory for from_pretrained of transformers, adapters merged into their matrices, and for\n"
       "model.path of another job. torchscript: model.pt for torch.jit.load. Others: model.safetensors, each tensor\n"

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 namespace fedmpi {
@@ -15,6 +16,13 @@ int launcher_rank() {
   for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
     if (const char* rank = std::getenv(variable)) return std::atoi(rank);
   return 0;
+}
+
+void add_plugin_options(CLI::App& command, std::vector<std::filesystem::path>& directories, bool& trust) {
+  command.add_option("--plugins", directories, "look for plugins here first (repeatable)")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
+  command.add_flag("--trust-plugins", trust, "load plugins that other users could change");
 }
 
 void complain(const std::string& message) {

@@ -3,9 +3,12 @@
 #include "fedmpi/check.hpp"
 #include "fedmpi/federation.hpp"
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
+
+#include <CLI/App.hpp>
 
 namespace fedmpi {
 
@@ -14,6 +17,9 @@ inline constexpr int stopped_status = 3;
 
 // The rank the launcher gave this process, before MPI is initialised.
 int launcher_rank();
+
+// The options --plugins and --trust-plugins of a verb that loads plugins for a job.
+void add_plugin_options(CLI::App& command, std::vector<std::filesystem::path>& directories, bool& trust);
 
 // One sentence for the user, and the log's last words.
 void complain(const std::string& message);

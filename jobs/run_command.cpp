@@ -27,10 +27,7 @@ void add_run_command(CLI::App& program, int& argc, char**& argv, int& status) {
   command->add_option("--output", request->output, "directory of the run, instead of run.output")
       ->type_name("DIR")
       ->check([](const std::string& path) { return std::string(path.empty() ? "needs the name of a directory" : ""); });
-  command->add_option("--plugins", request->plugin_directories, "look for plugins here first (repeatable)")
-      ->type_name("DIR")
-      ->allow_extra_args(false);
-  command->add_flag("--trust-plugins", request->trust_plugins, "load plugins that other users could change");
+  add_plugin_options(*command, request->plugin_directories, request->trust_plugins);
   CLI::Option* resume = command->add_flag_callback(
       "--resume", [request] { request->mode = RunMode::resume; },
       "go on from the newest good checkpoint in the output directory");

@@ -19,10 +19,7 @@ void add_verify_command(CLI::App& program, int& argc, char**& argv, int& status)
   command->add_option("--set", request->settings, "override a key of its job: --set data.path=DIR (repeatable)")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  command->add_option("--plugins", request->plugin_directories, "look for plugins here first (repeatable)")
-      ->type_name("DIR")
-      ->allow_extra_args(false);
-  command->add_flag("--trust-plugins", request->trust_plugins, "load plugins that other users could change");
+  add_plugin_options(*command, request->plugin_directories, request->trust_plugins);
   command->footer(
       "Any number of ranks and threads gives the same digests. Nothing is written.\n"
       "Example:\n"
