@@ -22,7 +22,6 @@
 #include <span>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -42,24 +41,26 @@ int flush_output() {
 }
 
 struct VerbError final : CLI::ParseError {
-  explicit VerbError(std::string message) : ParseError("VerbError", std::move(message), CLI::ExitCodes::ExtrasError) {}
+  VerbError(const std::string& path, const std::string& what)
+      : ParseError("VerbError", what, CLI::ExitCodes::ExtrasError), verb{path} {}
+  std::string verb;  // "fedmpi new"
 };
 
 // CLI11's own sentence for an unknown verb does not name it.
-void check_verbs(const CLI::App& program, std::span<char*> words) {
+void check_verbs(const CLI::App& program, std::span<char*> words, const std::string& path) {
   std::vector<std::string> verbs;
   for (const CLI::App* verb : program.get_subcommands({})) verbs.push_back(verb->get_name());
   if (verbs.empty()) return;
-  const std::string of = program.get_parent() == nullptr ? "" : fmt::format(" of '{}'", program.get_name());
-  if (words.empty()) throw VerbError(fmt::format("give one of the verbs{} {}", of, fmt::join(verbs, ", ")));
+  const std::string subject = program.get_parent() == nullptr ? "" : fmt::format("'{}' ", program.get_name());
+  const std::string all = fmt::format("one of {}", fmt::join(verbs, ", "));
+  if (words.empty()) throw VerbError(path, fmt::format("{}needs {}", subject, all));
   const std::string word = words.front();
   if (word.starts_with('-')) return;
   if (std::find(verbs.begin(), verbs.end(), word) != verbs.end())
-    return check_verbs(*program.get_subcommand(word), words.subspan(1));
+    return check_verbs(*program.get_subcommand(word), words.subspan(1), fmt::format("{} {}", path, word));
   const std::string near = nearest(word, verbs);
-  throw VerbError(fmt::format(
-      "there is no verb{} '{}'{}", of, word,
-      near.empty() ? fmt::format("; there is {}", fmt::join(verbs, ", ")) : fmt::format("; did you mean '{}'?", near)));
+  throw VerbError(path, fmt::format("{}takes {}, not '{}'{}", subject, all, word,
+                                    near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
 }
 
 // "fedmpi run", as far as the command line was understood.
@@ -71,6 +72,13 @@ std::string verb_of(const CLI::App& program) {
     words += " " + app->get_name();
   }
   return words;
+}
+
+int refuse(const CLI::ParseError& error, const std::string& verb) {
+  if (launcher_rank() == 0) complain(fmt::format("{}: see {} --help", error.what(), verb));
+  // Whoever ends first has the launcher end the others, and rank 0 still has to say why.
+  if (launcher_rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(10));
+  return 2;
 }
 
 }  // namespace
@@ -96,18 +104,17 @@ int main(int argc, char** argv) {
     add_new_command(program);
     add_manual_command(program);
     add_report_command(program);
-    check_verbs(program, std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
+    check_verbs(program, std::span(argv, static_cast<std::size_t>(argc)).subspan(1), "fedmpi");
     program.require_subcommand(1);
     program.parse(argc, argv);
     return std::max(flush_output(), status);
   } catch (const CLI::Success& help) {
     if (launcher_rank() == 0) program.exit(help);
     return flush_output();
+  } catch (const VerbError& error) {
+    return refuse(error, error.verb);
   } catch (const CLI::ParseError& error) {
-    if (launcher_rank() == 0) complain(fmt::format("{}: see {} --help", error.what(), verb_of(program)));
-    // Whoever ends first has the launcher end the others, and rank 0 still has to say why.
-    if (launcher_rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(10));
-    return 2;
+    return refuse(error, verb_of(program));
   } catch (const UserError& error) {
     complain(error.what());
     MpiSession::abort(2);

@@ -2,12 +2,12 @@
 
 #include "launch.hpp"
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 namespace fedmpi {
 
@@ -37,11 +37,16 @@ void add_run_command(CLI::App& program, int& argc, char**& argv, int& status) {
           "the same where there is a checkpoint, else start: for batch scripts that are started again")
       ->excludes(resume);
   command
-      ->add_option("--on-signal", request->on_signal,
-                   "what becomes of the round when SIGINT, SIGTERM or SIGUSR1 arrives (default abandon)")
+      ->add_option_function<std::string>(
+          "--on-signal",
+          [request](const std::string& word) {
+            request->on_signal = word == "finish" ? OnSignal::finish : OnSignal::abandon;
+          },
+          "what becomes of the round when SIGINT, SIGTERM or SIGUSR1 arrives (default abandon)")
       ->option_text("abandon|finish")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, OnSignal>{{"abandon", OnSignal::abandon}, {"finish", OnSignal::finish}}));
+      ->check([](const std::string& word) {
+        return word == "abandon" || word == "finish" ? "" : fmt::format("takes abandon or finish, not '{}'", word);
+      });
   CLI::Option* sweep =
       command
           ->add_option("--sweep", arguments->sweeps,

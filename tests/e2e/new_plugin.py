@@ -26,8 +26,8 @@ REFUSED = [
     (["dataset", "synthetic"], ["synthetic.so has it already"]),
     (["model", "taken"], ["taken is there already"]),
     (["strategy"], ["name"]),
-    (["strategi", "mine"], ["there is no verb of 'new' 'strategi'", "did you mean 'strategy'?"]),
-    ([], ["give one of the verbs of 'new' strategy, model, dataset"]),
+    (["strategi", "mine"], ["takes one of strategy, model, dataset, not 'strategi'", "did you mean 'strategy'?"]),
+    ([], ["'new' needs one of strategy, model, dataset"]),
 ]
 
 
