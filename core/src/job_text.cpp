@@ -5,6 +5,7 @@
 #include "option_check.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <optional>
 #include <utility>
 
@@ -17,6 +18,7 @@ namespace fedmpi {
 namespace {
 
 constexpr std::ptrdiff_t max_job_dots = 4096;
+constexpr std::size_t max_word = 100;
 constexpr const char* on_command_line = "--set";
 
 [[noreturn]] void fail(const std::string& where, const std::string& key, const std::string& message) {
@@ -210,6 +212,37 @@ void apply_override(const std::string& argument, JobText& job) {
   read_value(*value.get("value"), place, where, job, is_of_rule ? job.rules.at(name) : job.sections.at(name));
 }
 
+std::string_view line_of(std::string_view text, std::size_t number) {
+  for (; number > 1; --number) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  return text.substr(0, text.find('\n'));
+}
+
+// Throws where a value is text without quotes, as in `name = smoke`, of which the library's words say little. It gave
+// up at `position`.
+void check_quotes(std::string_view text, const std::string& source, toml::source_position position) {
+  constexpr std::string_view blanks = " \t\r";
+  const std::string_view line = line_of(text, position.line);
+  std::size_t begin = std::min<std::size_t>(position.column - 1, line.size());
+  while (begin > 0 && std::string_view{" \t=,[{"}.find(line[begin - 1]) == std::string_view::npos) --begin;
+  const std::size_t before = line.substr(0, begin).find_last_not_of(blanks);
+  if (before == std::string_view::npos || line.find('=') > before) return;
+  if (std::string_view{"=,["}.find(line[before]) == std::string_view::npos) return;
+  std::string word{line.substr(begin, line.find_first_of(",]}#", begin) - begin)};
+  std::erase_if(word, [](char c) { return c == '"' || c == '\''; });
+  word.erase(word.find_last_not_of(blanks) + 1);
+  const auto is_letter = [](unsigned char c) { return std::isalpha(c) != 0; };
+  const bool is_path =
+      word.starts_with('/') || word.starts_with('~') || word.starts_with("./") || word.starts_with("../");
+  if (word.empty() || word.size() > max_word || (!is_letter(word.front()) && !is_path)) return;
+  position.column = static_cast<toml::source_index>(begin + 1);
+  std::string small = word;
+  std::ranges::transform(small, small.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const bool is_boolean = small == "true" || small == "false";
+  fail(position_text(source, position), "",
+       is_boolean ? fmt::format("'{}' is no value: write {}", word, small)
+                  : fmt::format("'{}' is no value: text stands in quotes, {}", word, toml_string(word)));
+}
+
 toml::table parse_toml(const std::string& text, const std::string& source) {
   if (text.size() > max_job_bytes) {
     fail(source, "", fmt::format("a job file has at most {} bytes, and this one has more", max_job_bytes));
@@ -221,6 +254,7 @@ toml::table parse_toml(const std::string& text, const std::string& source) {
   try {
     return toml::parse(std::string_view{text}, source);
   } catch (const toml::parse_error& error) {
+    check_quotes(text, source, error.source().begin);
     fail(position_text(source, error.source().begin), "", std::string{error.description()});
   }
 }

@@ -385,7 +385,17 @@ INSTANTIATE_TEST_SUITE_P(
         BadJob{"partition = 3\n", "a.toml:9:1: 'partition' in [data] must be a string, not the integer 3"},
         BadJob{"partition = {}\n", "a.toml:9:1: [data.partition] needs 'name'"},
         BadJob{"[training]\nbatch_size = \n", "a.toml:10:14: "},
-        BadJob{"[training]\nbatch_size = 3\nbatch_size = 4\n", "a.toml:11:"}, BadJob{"x = \"\xff\"\n", "a.toml:9:"}));
+        BadJob{"path = data/imdb # here\n",
+               "a.toml:9:8: 'data/imdb' is no value: text stands in quotes, \"data/imdb\""},
+        BadJob{"path = ../imdb", "a.toml:9:8: '../imdb' is no value: text stands in quotes, \"../imdb\""},
+        BadJob{"partition = fedavg\n", "a.toml:9:13: 'fedavg' is no value: text stands in quotes, \"fedavg\""},
+        BadJob{"partition = { name = iid }\n", "a.toml:9:22: 'iid' is no value: text stands in quotes, \"iid\""},
+        BadJob{"x = [\"a\", b]\n", "a.toml:9:11: 'b' is no value: text stands in quotes, \"b\""},
+        BadJob{"x = two words\r\n", "a.toml:9:5: 'two words' is no value: text stands in quotes, \"two words\""},
+        BadJob{"x = True\n", "a.toml:9:5: 'True' is no value: write true"}, BadJob{"x = .5\n", "a.toml:9:5: "},
+        BadJob{"[training\nx = 1\n", "a.toml:9:10: "}, BadJob{"x = 3 4\n", "a.toml:9:7: "},
+        BadJob{"x y = 3\n", "a.toml:9:3: "}, BadJob{"[training]\nbatch_size = 3\nbatch_size = 4\n", "a.toml:11:"},
+        BadJob{"x = \"\xff\"\n", "a.toml:9:"}));
 
 TEST(Job, SaysWhatIsMissing) {
   EXPECT_EQ(error_of(""),
