@@ -62,10 +62,11 @@ bool exists(hid_t file, const std::filesystem::path& path, const std::string& na
   for (std::size_t end = 1; end != std::string::npos && end < name.size();) {
     end = name.find('/', end + 1);
     const std::string prefix = name.substr(0, end);
-    const htri_t found = hdf5::check(H5Lexists(file, prefix.c_str(), H5P_DEFAULT), path, prefix + " could not be read");
+    const htri_t found =
+        hdf5::check_read(H5Lexists(file, prefix.c_str(), H5P_DEFAULT), path, prefix + " could not be read");
     if (found == 0) return false;
     H5L_info_t info;
-    hdf5::check(H5Lget_info(file, prefix.c_str(), &info, H5P_DEFAULT), path, prefix + " could not be read");
+    hdf5::check_read(H5Lget_info(file, prefix.c_str(), &info, H5P_DEFAULT), path, prefix + " could not be read");
     if (info.type != H5L_TYPE_HARD) {
       throw file_error(path, prefix + " is a soft or external link, which is not followed");
     }
@@ -76,7 +77,7 @@ bool exists(hid_t file, const std::filesystem::path& path, const std::string& na
 Handle open_object(hid_t file, const std::filesystem::path& path, const std::string& name) {
   if (!exists(file, path, name)) throw file_error(path, "holds no " + name);
   Handle object(H5Oopen(file, name.c_str(), H5P_DEFAULT), H5Oclose);
-  hdf5::check<hid_t>(object, path, name + " could not be opened");
+  hdf5::check_read<hid_t>(object, path, name + " could not be opened");
   return object;
 }
 
@@ -84,7 +85,7 @@ std::vector<std::int64_t> shape_of(hid_t space, const std::filesystem::path& pat
   const int rank = H5Sget_simple_extent_type(space) == H5S_SIMPLE ? H5Sget_simple_extent_ndims(space) : 0;
   if (rank < 1 || rank > hdf5::max_rank) throw file_error(path, what + " does not have 1 to 4 dimensions");
   std::array<hsize_t, hdf5::max_rank> dimensions{};
-  hdf5::check(H5Sget_simple_extent_dims(space, dimensions.data(), nullptr), path, what + " has no readable shape");
+  hdf5::check_read(H5Sget_simple_extent_dims(space, dimensions.data(), nullptr), path, what + " has no readable shape");
   std::vector<std::int64_t> shape;
   for (int i = 0; i < rank; ++i) {
     if (dimensions[i] > std::numeric_limits<std::int32_t>::max() && rank > 1) {
@@ -110,7 +111,7 @@ std::uint64_t size_in_bytes(std::span<const std::int64_t> shape, std::size_t ele
 // Whether one of the filters is deflate; throws at one that is not known.
 bool check_filters(hid_t creation, const std::filesystem::path& path, const std::string& what) {
   bool deflated = false;
-  const int num_filters = hdf5::check(H5Pget_nfilters(creation), path, what + " has no readable filters");
+  const int num_filters = hdf5::check_read(H5Pget_nfilters(creation), path, what + " has no readable filters");
   for (int i = 0; i < num_filters; ++i) {
     unsigned flags = 0;
     unsigned config = 0;
@@ -131,7 +132,7 @@ void check_chunks(hid_t creation, std::uint64_t limit, std::size_t element_bytes
                   const std::string& what) {
   std::array<hsize_t, hdf5::max_rank> lengths{};
   const int rank =
-      hdf5::check(H5Pget_chunk(creation, hdf5::max_rank, lengths.data()), path, what + " has no chunk sizes");
+      hdf5::check_read(H5Pget_chunk(creation, hdf5::max_rank, lengths.data()), path, what + " has no chunk sizes");
   const std::vector<std::int64_t> shape(lengths.begin(), lengths.begin() + std::clamp(rank, 0, hdf5::max_rank));
   if (rank > hdf5::max_rank || size_in_bytes(shape, element_bytes) > limit) {
     throw file_error(path, fmt::format("{} is stored in chunks of more than {} bytes", what, limit));
@@ -141,7 +142,7 @@ void check_chunks(hid_t creation, std::uint64_t limit, std::size_t element_bytes
 void check_storage(hid_t dataset, std::uint64_t bytes, std::size_t element_bytes, const std::filesystem::path& path,
                    const std::string& what) {
   const Handle creation(H5Dget_create_plist(dataset), H5Pclose);
-  hdf5::check<hid_t>(creation, path, what + " has no readable properties");
+  hdf5::check_read<hid_t>(creation, path, what + " has no readable properties");
   const H5D_layout_t layout = H5Pget_layout(creation);
   if (layout != H5D_COMPACT && layout != H5D_CONTIGUOUS && layout != H5D_CHUNKED) {
     throw file_error(path, what + " is stored in another way than compact, contiguous or chunked");
@@ -166,11 +167,11 @@ void check_storage(hid_t dataset, std::uint64_t bytes, std::size_t element_bytes
 Handle open_attribute(hid_t file, const std::filesystem::path& path, const std::string& object, const std::string& name,
                       const std::string& what) {
   const Handle owner = open_object(file, path, object);
-  if (hdf5::check(H5Aexists(owner, name.c_str()), path, what + " could not be read") == 0) {
+  if (hdf5::check_read(H5Aexists(owner, name.c_str()), path, what + " could not be read") == 0) {
     throw file_error(path, "holds no " + what);
   }
   Handle attribute(H5Aopen(owner, name.c_str(), H5P_DEFAULT), H5Aclose);
-  hdf5::check<hid_t>(attribute, path, what + " could not be opened");
+  hdf5::check_read<hid_t>(attribute, path, what + " could not be opened");
   const Handle space(H5Aget_space(attribute), H5Sclose);
   if (space < 0 || H5Sget_simple_extent_type(space) != H5S_SCALAR) {
     throw file_error(path, what + " is not a single value");
@@ -203,7 +204,8 @@ Hdf5Reader::Hdf5Reader(const std::filesystem::path& path) : path_(path) {
   const auto lock = hdf5::exclusive();
   hdf5::prepare_library();
   const Handle access = hdf5::file_access();
-  file_ = hdf5::check(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), path, "could not be opened as an HDF5 file");
+  if (H5Fis_hdf5(path.c_str()) == 0) throw file_error(path, "is no HDF5 file: name another, or make it again");
+  file_ = hdf5::check_read(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), path, "it could not be opened");
 }
 
 Hdf5Reader::~Hdf5Reader() {
@@ -222,12 +224,12 @@ std::vector<std::string> Hdf5Reader::members(const std::string& group) const {
   const Handle object = open_object(file_, path_, group);
   if (H5Iget_type(object) != H5I_GROUP) throw file_error(path_, group + " is not a group");
   H5G_info_t info;
-  hdf5::check(H5Gget_info(object, &info), path_, what + " could not be read");
+  hdf5::check_read(H5Gget_info(object, &info), path_, what + " could not be read");
   if (info.nlinks > max_members) throw file_error(path_, what + " has too many members");
   std::vector<std::string> names;
   for (hsize_t i = 0; i < info.nlinks; ++i) {
     std::array<char, 1024> name{};
-    const ssize_t length = hdf5::check(
+    const ssize_t length = hdf5::check_read(
         H5Lget_name_by_idx(object, ".", H5_INDEX_NAME, H5_ITER_INC, i, name.data(), name.size(), H5P_DEFAULT), path_,
         what + " could not be read");
     if (static_cast<std::size_t>(length) >= name.size()) throw file_error(path_, what + " has an absurdly long name");
@@ -243,10 +245,10 @@ at::Tensor Hdf5Reader::read(const std::string& name) const {
   const Handle object = open_object(file_, path_, name);
   if (H5Iget_type(object) != H5I_DATASET) throw file_error(path_, name + " is not a dataset");
   const Handle type(H5Dget_type(object), H5Tclose);
-  hdf5::check<hid_t>(type, path_, what + " has no readable type");
+  hdf5::check_read<hid_t>(type, path_, what + " has no readable type");
   const ElementType element = element_type(type, path_, what);
   const Handle space(H5Dget_space(object), H5Sclose);
-  hdf5::check<hid_t>(space, path_, what + " has no readable shape");
+  hdf5::check_read<hid_t>(space, path_, what + " has no readable shape");
   const std::vector<std::int64_t> shape = shape_of(space, path_, what);
   const std::size_t element_bytes = H5Tget_size(type);
   check_storage(object, size_in_bytes(shape, element_bytes), element_bytes, path_, what);
@@ -254,8 +256,8 @@ at::Tensor Hdf5Reader::read(const std::string& name) const {
   if (result.numel() > 0) {
     // A chunk that is missing in the file leaves its part as it is.
     std::memset(result.mutable_data_ptr(), 0, result.nbytes());
-    hdf5::check(H5Dread(object, element.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, result.mutable_data_ptr()), path_,
-                what + " could not be read");
+    hdf5::check_read(H5Dread(object, element.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, result.mutable_data_ptr()), path_,
+                     what + " could not be read");
   }
   return result;
 }
@@ -265,7 +267,7 @@ std::vector<std::string> Hdf5Reader::attributes(const std::string& object) const
   const Handle owner = open_object(file_, path_, object);
   std::vector<std::string> names;
   const herr_t done = H5Aiterate2(owner, H5_INDEX_NAME, H5_ITER_INC, nullptr, add_name, &names);
-  hdf5::check(done, path_, "attributes of " + object + " could not be listed");
+  hdf5::check_read(done, path_, "attributes of " + object + " could not be listed");
   if (done > 0) throw file_error(path_, object + " has too many attributes");
   std::sort(names.begin(), names.end());
   return names;
@@ -274,7 +276,8 @@ std::vector<std::string> Hdf5Reader::attributes(const std::string& object) const
 bool Hdf5Reader::has_attribute(const std::string& object, const std::string& name) const {
   const auto lock = hdf5::exclusive();
   const Handle owner = open_object(file_, path_, object);
-  return hdf5::check(H5Aexists(owner, name.c_str()), path_, attribute_label(object, name) + " could not be read") > 0;
+  return hdf5::check_read(H5Aexists(owner, name.c_str()), path_, attribute_label(object, name) + " could not be read") >
+         0;
 }
 
 std::string Hdf5Reader::read_string(const std::string& object, const std::string& name) const {
@@ -288,7 +291,7 @@ std::string Hdf5Reader::read_string(const std::string& object, const std::string
   const std::size_t size = H5Tget_size(type);
   if (size > std::min(max_string_bytes, file_bytes(path_))) throw file_error(path_, what + " is too long");
   std::string text(size, '\0');
-  hdf5::check(H5Aread(attribute, type, text.data()), path_, what + " could not be read");
+  hdf5::check_read(H5Aread(attribute, type, text.data()), path_, what + " could not be read");
   text.resize(std::min(text.find('\0'), text.size()));
   return text;
 }
@@ -301,7 +304,7 @@ std::int64_t Hdf5Reader::read_integer(const std::string& object, const std::stri
   for (const hid_t known : {H5T_STD_I32LE, H5T_STD_I64LE}) {
     if (type < 0 || H5Tequal(type, known) <= 0) continue;
     std::int64_t value = 0;
-    hdf5::check(H5Aread(attribute, H5T_NATIVE_INT64, &value), path_, what + " could not be read");
+    hdf5::check_read(H5Aread(attribute, H5T_NATIVE_INT64, &value), path_, what + " could not be read");
     return value;
   }
   throw file_error(path_, what + " is not an int32 or int64");

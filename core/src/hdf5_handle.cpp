@@ -2,6 +2,8 @@
 
 #include "file_error.hpp"
 
+#include <fmt/format.h>
+
 namespace fedmpi::hdf5 {
 
 namespace {
@@ -9,6 +11,22 @@ namespace {
 herr_t take_first(unsigned, const H5E_error2_t* error, void* text) {
   *static_cast<std::string*>(text) = error->desc != nullptr ? error->desc : "";
   return 1;  // the walk starts at the innermost message and ends here
+}
+
+// Of HDF5's last failure, the innermost message.
+std::string last_error() {
+  std::string text;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_first, &text);
+  return text.empty() ? "unknown HDF5 error" : text;
+}
+
+// The system's own message in that, or "".
+std::string system_error(const std::string& text) {
+  const std::string marker = "error message = '";
+  const auto begin = text.find(marker);
+  if (begin == std::string::npos) return "";
+  const auto end = text.find('\'', begin + marker.size());
+  return end == std::string::npos ? "" : text.substr(begin + marker.size(), end - begin - marker.size());
 }
 
 }  // namespace
@@ -32,19 +50,15 @@ Handle file_access() {
   return access;
 }
 
-std::string last_error() {
-  std::string text;
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_first, &text);
-  const std::string marker = "error message = '";
-  if (const auto begin = text.find(marker); begin != std::string::npos) {
-    const auto end = text.find('\'', begin + marker.size());
-    if (end != std::string::npos) return text.substr(begin + marker.size(), end - begin - marker.size());
-  }
-  return text.empty() ? "unknown HDF5 error" : text;
+void fail(const std::filesystem::path& path, const std::string& what) {
+  const std::string text = last_error(), reason = system_error(text);
+  throw file_error(path, what + ": " + (reason.empty() ? text : reason));
 }
 
-void fail(const std::filesystem::path& path, const std::string& what) {
-  throw file_error(path, what + ": " + last_error());
+void fail_to_read(const std::filesystem::path& path, const std::string& what) {
+  const std::string reason = system_error(last_error());
+  throw file_error(path, reason.empty() ? fmt::format("is cut short or damaged ({}): {}", what, damage_advice)
+                                        : what + ": " + reason);
 }
 
 }  // namespace fedmpi::hdf5

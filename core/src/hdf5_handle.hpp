@@ -35,20 +35,26 @@ class Handle {
 void prepare_library();
 
 inline constexpr int max_rank = 4;  // of a dataset
+inline constexpr const char* damage_advice = "make it again, or copy it again from where it is whole";
 
 // Access properties for every file: no locks (some cluster file systems have none), and closing closes all.
 Handle file_access();
 
-// What HDF5 says of its last failure: the innermost message, or the system's own where there is one.
-std::string last_error();
-
-// Throws FileError "PATH: WHAT: last_error()".
+// Throws FileError "PATH: WHAT: why", in the system's words where it is the system that fails, else in HDF5's.
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& what);
+
+// The same of a file that is read: where HDF5 can make nothing of it, it is damaged, and that is all there is to say.
+[[noreturn]] void fail_to_read(const std::filesystem::path& path, const std::string& what);
 
 // The result of a call, unless it tells of a failure.
 template <typename Result>
 Result check(Result result, const std::filesystem::path& path, const std::string& what) {
   if (result < 0) fail(path, what);
+  return result;
+}
+template <typename Result>
+Result check_read(Result result, const std::filesystem::path& path, const std::string& what) {
+  if (result < 0) fail_to_read(path, what);
   return result;
 }
 

@@ -70,7 +70,9 @@ void rehearse(const std::filesystem::path& path, const std::function<void()>& re
   if (WIFSIGNALED(status) && is_from_outside(WTERMSIG(status)))
     throw Error(fmt::format("{}: reading it in another process was ended by signal {}: is there enough memory?",
                             path.string(), WTERMSIG(status)));
-  if (status != 0) throw file_error(path, "is damaged in a way that the HDF5 library does not survive");
+  if (status != 0)
+    throw file_error(
+        path, fmt::format("is damaged in a way that the HDF5 library does not survive: {}", hdf5::damage_advice));
 }
 
 }  // namespace fedmpi

@@ -13,6 +13,7 @@ from pathlib import Path
 try:
     import h5py
     import numpy as np
+    from program import damaged
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
@@ -177,6 +178,23 @@ def check_hostile(directory):
     expect_refused("too little storage", directory / "shard.h5", "4 bytes where its shape takes 10")
 
 
+def check_damaged(directory):
+    """Nothing of HDF5's own words, which tell of its insides."""
+    advice = ": make it again, or copy it again from where it is whole\n"
+    with h5py.File(directory / "shard.h5", "w") as file:
+        honest(file)
+        replace("tokens", data=TOKENS, chunks=(5,), fletcher32=True)(file, directory)
+    whole = (directory / "shard.h5").read_bytes()
+    damaged(directory, "shard.h5", "tokens", "shard.h5")
+    expect_refused("damaged", directory / "shard.h5", "shard.h5: is cut short or damaged (dataset /tokens could not be read)" + advice)
+    for size in range(len(whole) // 8, len(whole), len(whole) // 8):
+        (directory / "shard.h5").write_bytes(whole[:size])
+        expect_refused(f"{size} of {len(whole)} bytes", directory / "shard.h5", "could not be opened)" + advice)
+    for content in (b"", whole[:6], b"text" * 1000):
+        (directory / "shard.h5").write_bytes(content)
+        expect_refused(f"{len(content)} bytes", directory / "shard.h5", "shard.h5: is no HDF5 file: name another, or make it again\n")
+
+
 def check_arrays(directory):
     for name, change in ARRAYS_ACCEPTED.items():
         with h5py.File(directory / "shard.h5", "w") as file:
@@ -209,6 +227,7 @@ def check_h5py_reads(directory):
 
 with tempfile.TemporaryDirectory() as scratch:
     check_hostile(Path(scratch))
+    check_damaged(Path(scratch))
     check_arrays(Path(scratch))
     check_h5py_reads(Path(scratch))
 print("ok")
