@@ -105,8 +105,11 @@ class Results {
     Json json{{"check", finding.check}, {"passed", passed}};
     if (!passed) json["failure"] = finding.failure;
     checks_.push_back(json);
-    if (request_.json) return;
-    fmt::print("{:<32} {}\n", finding.check, passed ? "ok" : "FAILED: " + finding.failure);
+    // Of a file that cannot be loaded there is nothing to list. The first failure's sentence is what the program ends
+    // with.
+    const bool is_first = finding.failure == first_failure_;
+    if (request_.json || (!passed && checks_.size() == 1)) return;
+    fmt::print("{:<32} {}\n", finding.check, passed ? "ok" : is_first ? "FAILED" : "FAILED: " + finding.failure);
     std::fflush(stdout);
   }
 

@@ -152,7 +152,7 @@ Plugin load_plugin_file(const fs::path& path, PluginTrust trust) {
   const std::lock_guard lock{mutex};
   std::error_code error;
   fs::path file = fs::canonical(path, error);
-  if (error) fail(path, "cannot be read: " + error.message());
+  if (error) fail(path, fmt::format("cannot be read ({}): build it, or name another file", error.message()));
   if (!fs::is_regular_file(file, error)) fail(path, "is not a file");
   if (trust == PluginTrust::own) check_only_ours(file);
   check_whole(file);

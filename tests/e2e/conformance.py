@@ -79,6 +79,8 @@ def refusal_faults(checker, bad):
             yield f"{path.stem} {settings}: exit status {done.returncode}: {done.stdout}{done.stderr}"
         elif fragment not in sentence[0]:
             yield f"{path.stem} {settings}: '{sentence[0]}' does not contain '{fragment}'"
+        elif sentence[0].removeprefix("fedmpi: ") in done.stdout:
+            yield f"{path.stem} {settings}: says it twice: {done.stdout}"
         else:
             print(sentence[0])
 
