@@ -81,7 +81,9 @@ RunEnd Protocol::run(bool& begun) {
     }
     clear_partial_rounds(round_ - 1);
   } catch (AgreedError& error) {
-    error.is_user_error = false;  // the run's directory is written by now
+    // The run's directory is written by now, unless it is one that could not be made.
+    std::error_code ignored;
+    if (verifies_ || std::filesystem::exists(job_.run.output, ignored)) error.is_user_error = false;
     throw;
   } catch (const UserError& error) {
     throw Error(error.what());

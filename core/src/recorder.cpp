@@ -8,6 +8,7 @@
 #include "partition_statistics.hpp"
 #include "whole_file.hpp"
 
+#include <cerrno>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -38,6 +39,18 @@ void check_usable(const fs::path& directory) {
       throw FileError(fmt::format("{} is in the way, it is not a directory: choose another directory with --output",
                                   (directory / part).string()),
                       directory);
+}
+
+// Where permission is not all that it takes: in /proc, on a full disk.
+void make_directory(const fs::path& directory) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (!error) return;
+  const std::string sentence = fmt::format("the output directory {} cannot be made ({}): choose another with --output",
+                                           directory.string(), error.message());
+  for (const int not_a_mistake : {ENOSPC, EDQUOT, EIO})
+    if (error.value() == not_a_mistake) throw Error(sentence);
+  throw FileError(sentence, directory);
 }
 
 // What a checkpoint's history cannot hold yet: how long the checkpoint itself took.
@@ -139,7 +152,7 @@ Checkpoint Recorder::load() const {
 
 void Recorder::begin(const Partition& partition) {
   if (!lock_) {
-    fs::create_directories(directory_);
+    make_directory(directory_);
     lock_ = std::make_unique<DirectoryLock>(directory_);
     check_fresh(directory_);  // again: another run may have been faster
   }
