@@ -23,6 +23,21 @@ TransformerConfig read_config(const std::filesystem::path& path, const Options& 
   return config;
 }
 
+std::filesystem::path checked_directory(std::filesystem::path path) {
+  std::error_code ignored;
+  const auto refuse = [&](const std::string& what) {
+    throw FileError(
+        fmt::format("{} {}: model.path names a directory with config.json, model.safetensors and vocab.txt, as "
+                    "save_pretrained of transformers writes it, and data/get_minilm.sh of fedmpi for a small model",
+                    path.string(), what),
+        path);
+  };
+  if (!std::filesystem::is_directory(path, ignored)) refuse("is not a directory that is there");
+  for (const char* name : {"config.json", "model.safetensors"})
+    if (!std::filesystem::exists(path / name, ignored)) refuse(fmt::format("holds no {}", name));
+  return path;
+}
+
 NetworkDescription describe(const std::filesystem::path& path, const Options& options) {
   return {.config = read_config(path, options),
           .places = {},
@@ -67,7 +82,7 @@ void write_text(const std::filesystem::path& path, const std::string& text) {
 }  // namespace
 
 Transformer::Transformer(const Options& options)
-    : path_{options.get<std::string>("path")},
+    : path_{checked_directory(options.get<std::string>("path"))},
       lora_alpha_{options.get<double>("lora_alpha")},
       digest_{digest_file(path_ / "config.json")},
       vocabulary_digest_{std::filesystem::exists(path_ / "vocab.txt") ? digest_file(path_ / "vocab.txt") : ""},
