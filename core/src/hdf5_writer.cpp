@@ -106,6 +106,10 @@ Hdf5Writer::Hdf5Writer(std::filesystem::path path) : path_(std::move(path)), ima
   const Handle access = hdf5::file_access();
   // The oldest format in which HDF5 checksums its own structures and lets an attribute exceed 64 KiB.
   H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
+  // No space set aside for more: the file ends with what is needed, so that one that is cut short is known by its
+  // length.
+  H5Pset_meta_block_size(access, 0);
+  H5Pset_small_data_block_size(access, 0);
   image_->prepare(access);
   const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
   H5Pset_obj_track_times(creation, false);  // equal content, equal bytes
