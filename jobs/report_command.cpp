@@ -31,6 +31,10 @@ struct ReportArguments {
 // A slip of the hand must not cost a file of a run.
 void check_replaceable(const fs::path& path) {
   std::error_code error;
+  if (const fs::path directory = path.parent_path(); !directory.empty() && !fs::is_directory(directory, error))
+    throw file_error(path, fmt::format("could not be written, there is no directory {}: make it, or give another place "
+                                       "with -o",
+                                       directory.string()));
   if (fs::symlink_status(path, error).type() == fs::file_type::not_found) return;
   std::string start(report_start.size(), '\0');
   if (fs::is_regular_file(path, error)) std::ifstream(path, std::ios::binary).read(start.data(), std::ssize(start));

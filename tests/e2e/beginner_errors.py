@@ -60,11 +60,16 @@ def with_data(line):
 
 INDEXED = with_data('partition = { name = "indices", file = "parts.json" }')
 
+# What is started without a launcher.
+ALONE = (["prepare"], ["plugins"], ["report"])
+
 # (name, job text, arguments after `fedmpi`, fragments of the sentence, what is prepared beforehand)
 CASES = [
     ("no_such_job", JOB, ["run", "jbo.toml"], ["jbo.toml"], None),
     ("job_is_a_directory", JOB, ["run", "."], ["job file"], None),
     ("not_toml", edit("rounds = 1", "rounds ="), ["run", "job.toml"], ["job.toml:3:"], None),
+    ("text_without_quotes", edit('"made_up"', "made_up"), ["run", "job.toml"],
+     ["job.toml:2:8: 'made_up' is no value: text stands in quotes, \"made_up\""], None),
     ("misspelt_key", edit("batch_size", "batchsize"), ["run", "job.toml"],
      ["job.toml:19:1: [training] has no key 'batchsize'", "did you mean 'batch_size'?"], None),
     ("misspelt_section", edit("[training]", "[trainig]"), ["run", "job.toml"],
@@ -85,10 +90,19 @@ CASES = [
      ["is a dataset plugin, and [model] asks for a model"], None),
     ("output_holds_a_run", JOB, ["run", "job.toml"], ["runs/made_up already holds a run", "--output"], "run"),
     ("output_is_a_file", JOB, ["run", "job.toml", "--output", "job.toml"], ["job.toml is a file"], None),
+    ("output_that_cannot_be_made", JOB, ["run", "job.toml", "--output", "/proc/made_up"],
+     ["the output directory /proc/made_up cannot be made", "choose another with --output"], None),
     ("nothing_to_resume", JOB, ["run", "job.toml", "--resume"], ["runs/made_up", "resume"], None),
     ("no_shard_directory", TEXT_JOB, ["run", "job.toml"], ["shards", "fedmpi prepare"], "model"),
     ("no_shard", TEXT_JOB, ["run", "job.toml"], ["shards", "test.h5", "fedmpi prepare"], "no_test_shard"),
-    ("no_model", TEXT_JOB, ["run", "job.toml"], ["model"], "shards"),
+    ("no_model", TEXT_JOB, ["run", "job.toml", "--set", "model.path=nodir"],
+     ["nodir is not a directory that is there", "config.json, model.safetensors and vocab.txt", "save_pretrained", "data/get_minilm.sh"],
+     "shards"),
+    ("half_a_model", TEXT_JOB, ["run", "job.toml"], ["model holds no model.safetensors", "save_pretrained"], "half_a_model"),
+    ("shard_cut_short", TEXT_JOB, ["run", "job.toml"],
+     ["shards/train.h5: is cut short or damaged (it could not be opened): make it again, or copy it again"], "cut_shard"),
+    ("shard_of_another_kind", TEXT_JOB, ["run", "job.toml"], ["shards/train.h5: is no HDF5 file: name another, or make it again"],
+     "text_as_shard"),
     ("two_preparations", TEXT_JOB, ["run", "job.toml"], ["comes from another preparation"], "two_preparations"),
     ("another_vocabulary", TEXT_JOB, ["run", "job.toml"], ["another vocabulary", "fedmpi prepare"], "two_vocabularies"),
     ("other_features", edit('"logistic"', '"logistic"\nnum_features = 7'), ["run", "job.toml"],
@@ -155,7 +169,17 @@ CASES = [
      "table"),
     ("no_verb", JOB, [], ["--help"], None),
     ("unknown_verb", JOB, ["rum", "job.toml"], ["rum"], None),
-    ("unknown_dataset", JOB, ["prepare", "imbd"], ["no verb of 'prepare' 'imbd'", "did you mean 'imdb'?"], None),
+    ("unknown_dataset", JOB, ["prepare", "imbd"],
+     ["'prepare' takes one of imdb, csv, tsv, jsonl, not 'imbd'", "did you mean 'imdb'?", "see fedmpi prepare --help"], None),
+    ("unknown_kind_of_plugin", JOB, ["new", "strategi", "mine"],
+     ["'new' takes one of strategy, model, dataset, not 'strategi'", "did you mean 'strategy'?", "see fedmpi new --help"], None),
+    ("no_plugin_to_check", JOB, ["plugins", "--check", "nofile.so"], ["the plugin nofile.so cannot be read", "build it, or name another file"], None),
+    ("no_directory_for_the_report", JOB, ["report", "runs/made_up", "-o", "nodir/x.html"],
+     ["nodir/x.html: could not be written, there is no directory nodir: make it, or give another place with -o"], "run"),
+    ("unknown_action_on_signal", JOB, ["run", "job.toml", "--on-signal", "finnish"],
+     ["--on-signal: takes abandon or finish, not 'finnish'"], None),
+    ("number_of_action_on_signal", JOB, ["run", "job.toml", "--on-signal", "1"],
+     ["--on-signal: takes abandon or finish, not '1'"], None),
     ("unknown_flag", JOB, ["run", "job.toml", "--resum"], ["--resum"], None),
     ("no_job", JOB, ["run"], ["job"], None),
 ]
@@ -210,10 +234,20 @@ def prepare(tools, what, directory):
         shutil.move(directory / "other" / "test.h5", directory / "shards" / "test.h5")
     if what == "short_model":
         write_model(directory / "model", positions=8)
-    if what in ("shards", "no_test_shard", "short_model", "changed_model", "changed_shards"):
+    if what in ("half_a_model", "cut_shard", "text_as_shard"):
+        write_model(directory / "model")
+    if what == "half_a_model":
+        (directory / "model" / "model.safetensors").unlink()
+    if what in ("shards", "no_test_shard", "short_model", "changed_model", "changed_shards", "half_a_model", "cut_shard",
+                "text_as_shard"):
         write_shards(tools, directory, WORDS)
     if what in ("changed_model", "changed_shards"):
         tools.must(["run", "job.toml"], directory)
+    if what == "cut_shard":
+        shard = directory / "shards" / "train.h5"
+        shard.write_bytes(shard.read_bytes()[:1000])
+    if what == "text_as_shard":
+        (directory / "shards" / "train.h5").write_text("text,label\ngood,a\n", encoding="utf-8")
     if what == "changed_model":
         config = directory / "model" / "config.json"
         config.write_text(edit('"n_heads": 2', '"n_heads": 4', config.read_text(encoding="utf-8")), encoding="utf-8")
@@ -262,8 +296,7 @@ def check(tools, case, workdir):
     prepare(tools, what, directory)
     before = content(directory)
     faults = []
-    # Data is prepared without a launcher.
-    for launcher in ((),) if what == "table" else ((), tools.mpirun):
+    for launcher in ((),) if arguments[:1] in ALONE else ((), tools.mpirun):
         done = tools.run(arguments, directory, launcher)
         found = list(complaints(done, before, directory, fragments, bool(launcher)))
         how = "under mpirun" if launcher else "alone"

@@ -277,7 +277,7 @@ def bad_input(program):
     refused("several holds runs and is none: name them, as in several/*", "several", "-o", output)
     refused("is there already and is no report", "one", "-o", "one/metrics.jsonl")
     refused("is there already and is no report", "one", "-o", "one")
-    refused("could not be written", "one", "-o", "no/such/place.html")
+    refused("could not be written, there is no directory no/such: make it", "one", "-o", "no/such/place.html")
     refused("--json", "one", "--json", "-o", output)
 
 
