@@ -164,6 +164,8 @@ std::vector<std::string> assumptions_of(const ReportParts& parts) {
   if (there.nodes() > std::max(1, here.nodes()))
     said.push_back(fmt::format("the network between nodes carries {} a second",
                                bytes_text(static_cast<std::int64_t>(network_bytes_per_second))));
+  if (std::ranges::any_of(parts.trials, [](const Trial& trial) { return trial.is_cut_short != 0; }))
+    said.emplace_back("all goes as fast as the few batches for which there was time, the machine being slow or busy");
   return said;
 }
 

@@ -19,8 +19,8 @@ namespace fedmpi {
 // What one rank measured, on its way to every rank.
 struct Trial {
   Rates rates;
-  std::int64_t has_fitted = 0;
-  FitRecord record;  // of some client, the same on every rank
+  std::int64_t has_fitted = 0, is_cut_short = 0;  // see RateMeasurement
+  FitRecord record;                               // of some client, the same on every rank
   ServerTrial server;
   CollectiveSeconds collectives;
   // The largest resident size so far: without a fit; with fits; in the end. And mapped files in it.

@@ -88,6 +88,7 @@ Trial Protocol::try_round(RateMeasurement& measurement, const Cluster& cluster) 
   trial.bytes = peak_bytes() - communicator_.mapped_bytes();
   trial.collectives.copy_bytes_per_second = copy_bytes_per_second();  // last: it takes memory
   trial.has_fitted = measurement.has_fitted() ? 1 : 0;
+  trial.is_cut_short = measurement.is_cut_short() ? 1 : 0;
   Rates rates = measurement.rates();
   rates.plan_evaluate_seconds = plan_evaluate_seconds;
   rates.plan_fit_seconds = plan_fit_seconds;

@@ -18,7 +18,7 @@ namespace fedmpi {
 
 namespace {
 
-constexpr double fit_seconds = 4.0, evaluate_seconds = 2.0, least_share = 0.5;  // of them, even for small jobs
+constexpr double least_share = 0.5;  // of the time for samples, even for small jobs
 constexpr std::int64_t most_saved_bytes = 64'000'000;
 constexpr std::size_t line_length = 700, most_lines = 10'000;  // of a checkpoint's history
 constexpr int most_dropped = 20;
@@ -57,12 +57,14 @@ struct SeenFit {
 
 }  // namespace
 
-RateMeasurement::RateMeasurement(Experiment& experiment, const Partition& partition, const FederatedState& state)
+RateMeasurement::RateMeasurement(Experiment& experiment, const Partition& partition, const FederatedState& state,
+                                 MeasuringTime time)
     : experiment_{experiment},
       partition_{partition},
       state_{state},
       shortened_{.train = std::vector<std::vector<std::int64_t>>(partition.train.size()), .test = {}, .central = {}},
-      host_{experiment, shortened_, state.clients} {}
+      host_{experiment, shortened_, state.clients},
+      time_{time} {}
 
 void RateMeasurement::evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> mine) {
   if (mine.empty()) return;
@@ -71,9 +73,11 @@ void RateMeasurement::evaluate(std::span<const EvaluationBlock> blocks, std::spa
     host_.evaluate(blocks, chosen, state_.global);
     return own.seconds();
   };
+  const Stopwatch since_start;
   const auto costliest = std::ranges::max_element(blocks, {}, &EvaluationBlock::cost);
   const std::size_t largest[] = {static_cast<std::size_t>(costliest - blocks.begin())};
-  const bool is_slow = seconds_of(largest) > slow_seconds;
+  const double largest_seconds = seconds_of(largest);
+  const bool is_slow = largest_seconds > slow_seconds;
   Scattered order(mine.size());
   // What comes before the first block, the loading of the parameters, is the same for one block and for two. Beside
   // slow blocks it is nothing.
@@ -90,13 +94,16 @@ void RateMeasurement::evaluate(std::span<const EvaluationBlock> blocks, std::spa
 
   std::vector<Sample> samples;
   const Stopwatch stopwatch;
-  while (!is_enough(stopwatch, samples.size(), evaluate_seconds)) {
+  while (!is_enough(stopwatch, samples.size(), time_.evaluate_seconds)) {
+    is_cut_short_ = since_start.seconds() > time_.most_evaluate_seconds;
+    if (is_cut_short_) break;
     const std::size_t block = mine[order.next()], twice[] = {block, block};
     const std::size_t times = is_slow ? 1 : 2;
     const double seconds = seconds_of(std::span(twice).first(times)) - rates_.load_seconds;
     samples.push_back({.units = static_cast<double>(blocks[block].cost),
                        .seconds = std::max(0.0, seconds) / static_cast<double>(times)});
   }
+  if (samples.empty()) samples.push_back({.units = static_cast<double>(costliest->cost), .seconds = largest_seconds});
   rates_.block = fit_line(samples);
 }
 
@@ -110,8 +117,8 @@ void RateMeasurement::check_fitted() {
       fmt::format("client {} failed when its first examples were tried: {}", failures[0].client, failures[0].message));
 }
 
-// A batch of the longest examples that one client has.
-void RateMeasurement::fit_longest_batch(int round) {
+// A batch of the longest examples that one client has, and how long its step took; nothing where that failed and may.
+std::optional<Sample> RateMeasurement::fit_longest_batch(int round) {
   const auto lengths = experiment_.dataset->lengths(Split::train);
   const auto length = [&](std::int64_t example) { return lengths[static_cast<std::size_t>(example)]; };
   std::int64_t longest = -1, client = 0;
@@ -133,11 +140,19 @@ void RateMeasurement::fit_longest_batch(int round) {
   shortened_.train[static_cast<std::size_t>(client)] = chosen;
   host_.begin_round(round, 1);
   const std::vector<std::int64_t> only{client};
+  // The end of a fit takes memory too. What follows one step of several would take time.
+  const bool is_whole = experiment_.strategy->epochs(experiment_.job.training.local_epochs).size() == 1;
+  std::optional<Sample> longest_step;
+  const Stopwatch stopwatch;
   try {
-    host_.fit(only, state_.global, state_.server_vectors, [](std::int64_t) { throw EnoughMeasured{}; });
+    host_.fit(only, state_.global, state_.server_vectors, [&](std::int64_t tokens) {
+      if (!longest_step) longest_step = {.units = static_cast<double>(tokens), .seconds = stopwatch.seconds()};
+      if (!is_whole) throw EnoughMeasured{};
+    });
   } catch (const EnoughMeasured&) {
   }
   check_fitted();
+  return longest_step;
 }
 
 // Two whole batches and half of one: what a smaller batch costs shows too.
@@ -151,12 +166,20 @@ void RateMeasurement::shorten(std::int64_t client) {
 void RateMeasurement::fit(std::span<const std::int64_t> clients, int round,
                           const std::function<void(std::int64_t)>& advance) {
   if (clients.empty()) return;
-  fit_longest_batch(round);
+  const Stopwatch since_start;
+  const std::optional<Sample> longest = fit_longest_batch(round);
   std::vector<Sample> steps;
   std::vector<SeenFit> fits;
+  const auto is_over = [&] {
+    return since_start.seconds() > time_.most_fit_seconds && (longest || !steps.empty() || !fits.empty());
+  };
   Scattered order(clients.size());
   const Stopwatch stopwatch;
-  while (!is_enough(stopwatch, std::max(steps.size(), fits.size()), fit_seconds)) {
+  while (!is_enough(stopwatch, std::max(steps.size(), fits.size()), time_.fit_seconds)) {
+    if (is_over()) {
+      is_cut_short_ = true;
+      break;
+    }
     const std::vector<std::int64_t> only{clients[order.next()]};
     shorten(only[0]);
     host_.begin_round(round, 1);
@@ -174,7 +197,8 @@ void RateMeasurement::fit(std::span<const std::int64_t> clients, int round,
           seen.between_steps += now - last;
         }
         last = now;
-        if (stopwatch.seconds() > 2 * fit_seconds && steps.size() >= least_samples) throw EnoughMeasured{};
+        const bool is_enough = stopwatch.seconds() > 2 * time_.fit_seconds && steps.size() >= least_samples;
+        if (is_enough || is_over()) throw EnoughMeasured{};
       });
       seen.seconds = own.seconds();
       if (!host_.outcome().failures.empty()) {
@@ -186,6 +210,7 @@ void RateMeasurement::fit(std::span<const std::int64_t> clients, int round,
     } catch (const EnoughMeasured&) {
     }
   }
+  if (steps.empty() && fits.empty()) steps.push_back(*longest);
   rates_.step = fit_line(steps);
 
   // Whatever a fit took besides its steps. Where all have one step it cannot be told apart, nor need it.

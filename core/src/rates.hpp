@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,13 +22,21 @@ struct ServerTrial {
   std::int64_t mean_bytes = 0, checkpoint_bytes = 0;  // of the averaged sum, in memory; of a checkpoint, on disk
 };
 
+// Samples are taken for about so long, and on a slow or busy machine, where few pieces take longer, for no longer than
+// the most, to which the piece that is being measured then adds.
+struct MeasuringTime {
+  double evaluate_seconds = 2.0, fit_seconds = 4.0;
+  double most_evaluate_seconds = 8.0, most_fit_seconds = 16.0;
+};
+
 // Measures how fast this rank works by doing a few seconds of a round's work for real, at the state given. No
 // communication. Main thread only. UserError when a client cannot be fitted, as the run would find, or too many where
 // the job drops those. What is done first is the largest piece, so that the memory of the process then shows what the
-// work needs, and it is not timed.
+// work needs; it counts only where there is no time for another.
 class FEDMPI_API RateMeasurement {
  public:
-  RateMeasurement(Experiment& experiment, const Partition& partition, const FederatedState& state);
+  RateMeasurement(Experiment& experiment, const Partition& partition, const FederatedState& state,
+                  MeasuringTime time = {});
 
   // `mine`: which of the blocks are this rank's. Nothing is measured when there are none.
   void evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> mine);
@@ -44,11 +53,12 @@ class FEDMPI_API RateMeasurement {
 
   const Rates& rates() const { return rates_; }
   bool has_fitted() const { return has_fitted_; }
+  bool is_cut_short() const { return is_cut_short_; }  // by the most that it may take
   // As the newest fit left it.
   const Host& host() const { return host_; }
 
  private:
-  void fit_longest_batch(int round);
+  std::optional<Sample> fit_longest_batch(int round);
   void shorten(std::int64_t client);
   void check_fitted();
 
@@ -58,7 +68,8 @@ class FEDMPI_API RateMeasurement {
   Partition shortened_;  // what the host sees
   Host host_;
   Rates rates_;
-  bool has_fitted_ = false;
+  MeasuringTime time_;
+  bool has_fitted_ = false, is_cut_short_ = false;
   int num_dropped_ = 0;
 };
 

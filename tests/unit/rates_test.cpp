@@ -62,6 +62,7 @@ TEST(Rates, AreMeasuredAndLeaveTheStateAsItWas) {
   measurement.fit(std::vector<std::int64_t>{0, 3}, 1, [&](std::int64_t amount) { tokens += amount; });
   EXPECT_TRUE(measurement.has_fitted());
   EXPECT_GT(tokens, 80);
+  EXPECT_FALSE(measurement.is_cut_short());
   const Rates& rates = measurement.rates();
   EXPECT_GT(rates.block.at(8), 0.0);
   EXPECT_GT(rates.step.at(16), 0.0);
@@ -69,6 +70,23 @@ TEST(Rates, AreMeasuredAndLeaveTheStateAsItWas) {
   EXPECT_EQ(rates.client.per_unit, 0.0);
   EXPECT_TRUE(at::equal(prepared.state.global, at::full_like(prepared.state.global, 0.5)));
   EXPECT_EQ(measurement.host().outcome().records.size(), 1U);  // of the newest fit
+}
+
+TEST(Rates, WithoutTimeForSamplesTheLargestPieceCounts) {
+  Prepared prepared;
+  RateMeasurement measurement(prepared.experiment, prepared.partition, prepared.state,
+                              {.most_evaluate_seconds = 0.0, .most_fit_seconds = 0.0});
+  const auto blocks = evaluation_blocks(prepared.experiment.job, *prepared.experiment.dataset, prepared.partition,
+                                        std::vector<std::int64_t>{0, 1});
+  measurement.evaluate(blocks, std::vector<std::size_t>{0, 1, 2});
+  EXPECT_TRUE(measurement.is_cut_short());
+  EXPECT_GT(measurement.rates().block.at(8), 0.0);
+  std::int64_t tokens = 0;
+  measurement.fit(std::vector<std::int64_t>{0, 3}, 1, [&](std::int64_t amount) { tokens += amount; });
+  EXPECT_EQ(tokens, 0) << "the longest batch is not told of";
+  EXPECT_TRUE(measurement.has_fitted());
+  EXPECT_TRUE(measurement.is_cut_short());
+  EXPECT_GT(measurement.rates().step.at(16), 0.0);
 }
 
 TEST(Rates, NothingIsMeasuredOfNothing) {
