@@ -91,7 +91,8 @@ Comparison compare(std::span<const Run> runs) {
     const Keys keys = without_seed(runs[i].keys);
     auto group = std::ranges::find_if(comparison.groups, [&](const Group& one) {
       const auto is_repeated = [&](std::size_t other) { return runs[other].seed == runs[i].seed; };
-      return without_seed(runs[one.runs.front()].keys) == keys && std::ranges::none_of(one.runs, is_repeated);
+      return without_seed(runs[one.runs.front()].keys) == keys &&
+             (!comparison.keys.empty() || std::ranges::none_of(one.runs, is_repeated));
     });
     if (group == comparison.groups.end()) {
       Group fresh;
@@ -102,6 +103,11 @@ Comparison compare(std::span<const Run> runs) {
     }
     group->runs.push_back(i);
     comparison.group_of.push_back(static_cast<std::size_t>(group - comparison.groups.begin()));
+  }
+  for (Group& group : comparison.groups) {
+    std::set<std::uint64_t> seeds;
+    for (const std::size_t i : group.runs) seeds.insert(runs[i].seed);
+    group.num_seeds = seeds.size();
   }
   name_by_directory(comparison, runs);
   for (std::size_t i = 0; i < runs.size(); ++i) {
@@ -126,13 +132,22 @@ Statistic statistic_of(int round, std::span<const double> values) {
 }
 
 std::vector<Statistic> group_rounds(const Measure& measure, const Group& group, std::span<const Run> runs) {
-  std::map<int, std::vector<double>> values;
+  std::map<int, std::map<std::uint64_t, std::vector<double>>> values;  // round -> seed -> of its runs
+  std::map<int, std::size_t> counts;
   for (const std::size_t i : group.runs)
-    for (const RoundMetrics& metrics : runs[i].rounds)
-      if (const auto& value = metrics.*measure.value) values[metrics.round].push_back(*value);
+    for (const RoundMetrics& metrics : runs[i].rounds) {
+      const auto& value = metrics.*measure.value;
+      if (!value) continue;
+      values[metrics.round][runs[i].seed].push_back(*value);
+      ++counts[metrics.round];
+    }
   std::vector<Statistic> statistics;
-  for (const auto& [round, all] : values)
-    if (all.size() == group.runs.size()) statistics.push_back(statistic_of(round, all));
+  for (const auto& [round, of_seeds] : values) {
+    if (counts[round] != group.runs.size()) continue;
+    std::vector<double> means;
+    for (const auto& [seed, of_runs] : of_seeds) means.push_back(statistic_of(round, of_runs).mean);
+    statistics.push_back(statistic_of(round, means));
+  }
   return statistics;
 }
 

@@ -12,12 +12,13 @@
 
 namespace fedmpi {
 
-// Runs of one job, which differ in run.seed alone and each has another one.
+// Runs of one job, which differ in run.seed alone.
 struct Group {
   std::string label;                           // the keys that tell it from other groups: "strategy.name=fedprox"
   std::map<std::string, std::string> differs;  // those keys, where this group has them
   bool named_by_directory = false;             // no key tells it apart: the label holds its first run's directory
   std::vector<std::size_t> runs;               // by index, in the order given
+  std::size_t num_seeds = 0;                   // of those runs: they may be more
 };
 
 struct Comparison {
@@ -28,8 +29,8 @@ struct Comparison {
 };
 
 // Groups the runs by the keys in which their jobs differ and that change what is computed. Of what follows from another
-// key (a plugin's option that is the same wherever it is there) nothing is said. Runs that no key tells apart are
-// groups of their own, named by their directories.
+// key (a plugin's option that is the same wherever it is there) nothing is said. Where all runs are of one job, those
+// that repeat a seed are groups of their own, named by their directories.
 Comparison compare(std::span<const Run> runs);
 
 struct Statistic {
@@ -38,7 +39,8 @@ struct Statistic {
   std::optional<double> deviation;  // the sample standard deviation, of two or more
 };
 
-// In ascending order, over the runs of a group: the rounds in which all of them measured it.
+// In ascending order, over the seeds of a group: the rounds in which all its runs measured it. A seed that several runs
+// have counts once, by their mean.
 std::vector<Statistic> group_rounds(const Measure& measure, const Group& group, std::span<const Run> runs);
 
 // The mean and the sample standard deviation; `values` are one or more.

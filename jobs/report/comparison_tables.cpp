@@ -33,6 +33,13 @@ void mark_best(std::vector<std::vector<Cell>>& rows, std::size_t column, const s
     if (rows.size() > 1 && values[i] == best) rows[i][column].css_class = "best";
 }
 
+void add_keys(std::vector<Cell>& row, const Group& group, const Comparison& comparison) {
+  for (const std::string& key : comparison.keys) {
+    const auto value = group.differs.find(key);
+    row.push_back({value == group.differs.end() ? "–" : value->second});
+  }
+}
+
 double mean_seconds(const Run& run) {
   double seconds = 0.0;
   for (const RoundMetrics& metrics : run.rounds) seconds += metrics.seconds.total;
@@ -56,11 +63,8 @@ void write_group_table(Markup& page, std::span<const Run> runs, const Comparison
   for (const Group& group : comparison.groups) {
     std::vector<Cell>& row = rows.emplace_back();
     if (by_directory) row.push_back({group.label});
-    for (const std::string& key : comparison.keys) {
-      const auto value = group.differs.find(key);
-      row.push_back({value == group.differs.end() ? "–" : value->second});
-    }
-    row.push_back({fmt::format("{}", group.runs.size())});
+    add_keys(row, group, comparison);
+    row.push_back({fmt::format("{}", group.num_seeds)});
     row.push_back({"–"});
     int newest = -1;
     std::vector<std::vector<Statistic>> statistics;
@@ -76,18 +80,21 @@ void write_group_table(Markup& page, std::span<const Run> runs, const Comparison
       const Statistic& last = statistics[i].back();
       values[i].back() = last.mean;
       row.back().text = measured(last.mean);
-      if (last.deviation) row.back().text += " ± " + measured(*last.deviation);
+      if (last.deviation) row.back().text += " ±\u00a0" + measured(*last.deviation);
       if (last.round != newest) row.back().text += fmt::format(" (round {})", last.round);
     }
   }
   for (std::size_t i = 0; i < shown.size(); ++i)
     mark_best(rows, first_measure + i, values[i], shown[i]->higher_is_better);
-  write_table(page, columns, rows);
+  write_table(page, columns, rows, "means");
 }
 
 void write_run_table(Markup& page, std::span<const Run> runs, const Comparison& comparison) {
   const std::vector<const Measure*> shown = measured_by_any(runs);
-  std::vector<Column> columns = {{"run", false}, {"job", false}, {"seed"}, {"rounds"}};
+  std::vector<Column> columns = {{"run", false}};
+  for (const std::string& key : comparison.keys) columns.push_back({key, false});
+  columns.push_back({"seed"});
+  columns.push_back({"rounds"});
   for (const Measure* measure : shown) columns.push_back({heading(*measure)});
   columns.push_back({"time"});
   columns.push_back({"failed"});
@@ -96,10 +103,10 @@ void write_run_table(Markup& page, std::span<const Run> runs, const Comparison& 
   for (std::size_t i = 0; i < runs.size(); ++i) {
     std::vector<Cell>& row = rows.emplace_back();
     const RoundMetrics* last = runs[i].rounds.empty() ? nullptr : &runs[i].rounds.back();
-    row = {{runs[i].directory},
-           {comparison.groups[comparison.group_of[i]].label},
-           {fmt::format("{}", runs[i].seed)},
-           {fmt::format("{} of {}", last == nullptr ? 0 : last->round, runs[i].num_rounds)}};
+    row.push_back({runs[i].directory});
+    add_keys(row, comparison.groups[comparison.group_of[i]], comparison);
+    row.push_back({fmt::format("{}", runs[i].seed)});
+    row.push_back({fmt::format("{} of {}", last == nullptr ? 0 : last->round, runs[i].num_rounds)});
     for (const Measure* measure : shown) {
       const auto newest =
           std::find_if(runs[i].rounds.rbegin(), runs[i].rounds.rend(),
@@ -112,7 +119,7 @@ void write_run_table(Markup& page, std::span<const Run> runs, const Comparison& 
     row.push_back({grouped(failures)});
     row.push_back({last == nullptr ? "–" : last->digest.substr(0, 12)});
   }
-  write_table(page, columns, rows);
+  write_table(page, columns, rows, "runs");
 }
 
 }  // namespace fedmpi

@@ -102,8 +102,10 @@ void write_several(Markup& page, std::span<const Run> runs, const Comparison& co
     const auto header = page.element("header");
     page.element("p", {{"class", "eyebrow"}}, "fedmpi report");
     page.element("h1", {}, fmt::format("{} runs", runs.size()));
-    std::string about = comparison.groups.size() == 1 ? "One job" : fmt::format("{} jobs", comparison.groups.size());
-    if (!comparison.keys.empty()) about += fmt::format(" that differ in {}", fmt::join(comparison.keys, ", "));
+    const std::string about =
+        comparison.keys.empty()
+            ? "One job"
+            : fmt::format("{} jobs that differ in {}", comparison.groups.size(), fmt::join(comparison.keys, ", "));
     page.element("p", {{"class", "path"}}, about);
   }
   const auto main = page.element("main");
@@ -113,9 +115,10 @@ void write_several(Markup& page, std::span<const Run> runs, const Comparison& co
     {
       const auto card = page.element("div", {{"class", "card wide"}});
       page.element("h3", {}, "By job");
-      page.element("p", {},
-                   "Values of the newest round that all seeds have: mean ± sample standard deviation over seeds. "
-                   "The best mean is marked.");
+      page.element(
+          "p", {},
+          "Values of the newest round that all runs of a job have: mean ± sample standard deviation over seeds. "
+          "The best mean is marked.");
       write_group_table(page, runs, comparison);
     }
     const auto card = page.element("div", {{"class", "card wide"}});

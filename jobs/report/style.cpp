@@ -121,6 +121,8 @@ tbody th { position: sticky; left: 0; background: var(--card); }
 th.number, td.number { text-align: right; }
 .matrix th, .matrix td { padding: 5px 10px; text-align: right; }
 .matrix tbody td { background: rgb(var(--tint) / calc(0.6 * var(--o, 0))); }
+.means td { white-space: normal; }
+.runs tbody th { min-width: 12em; white-space: normal; overflow-wrap: anywhere; }
 .best { color: var(--accent); font-weight: 600; }
 .number + .word { padding-left: 14px; }
 

@@ -38,7 +38,7 @@ batch_size = 16
 optimizer = "sgd"
 learning_rate = 0.1
 """
-VOID = {"meta", "path"}
+VOID = {"meta", "path", "wbr"}
 
 
 class Page(html.parser.HTMLParser):
@@ -129,7 +129,7 @@ def several_runs(program):
             assert found["round"] == 3, "the newest that all have"
             assert math.isclose(found["mean"], mean, rel_tol=1e-12), (found, mean)
             assert math.isclose(found["standard_deviation"], deviation, rel_tol=1e-9, abs_tol=1e-15), (found, deviation)
-            assert f"{mean:.4f} ± {deviation:.4f}" in page.texts, (mean, deviation)
+            assert f"{mean:.4f} ±\u00a0{deviation:.4f}" in page.texts, (mean, deviation)
     for i, run in enumerate(runs):
         assert facts["runs"][i]["newest"] == program.rounds(run)[-1]
         assert run in page.texts and f"strategy.name={run.split('-')[0]}, run.seed={run[-1]}" in page.texts
@@ -295,13 +295,18 @@ def too_many_jobs(program):
 
 
 def within_the_screen(program):
-    """In Chromium: nothing is wider than a phone's or a desktop's window, folded or with every part unfolded."""
+    """In Chromium: nothing is wider than a phone's or a desktop's window, folded or with every part unfolded. On a desktop the
+    tables that compare runs need not be scrolled either."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome"))), None)
     if not chromium:
         return print("skipped: within_the_screen needs chromium")
     sweep = [f"{strategy}-{seed}" for strategy in ("fedavg", "fedprox") for seed in (1, 2, 3)]
+    program("run", "job.toml", "--sweep", "strategy.name=fedavg,fedprox", "--sweep", "training.learning_rate=0.1,0.05", "--sweep",
+            "seed=1,2", "--output", "runs/compared")
+    keys = sorted(str(path.relative_to(program.directory)) for path in (program.directory / "runs/compared").iterdir())
+    assert len(keys) == 8, keys
     pages = {}
-    for runs in (["one"], ["long"], ["failing"], sweep):
+    for runs in (["one"], ["long"], ["failing"], sweep, keys):
         pages[f"{len(runs)} runs, {runs[0]}"] = page = page_of(program, *runs).source
         pages[f"{len(runs)} runs, {runs[0]}, unfolded"] = page.replace("<details", "<details open")
     pages["too wide"] = page.replace("<main>", '<main><div style="width:350px;height:1px"></div>')
@@ -314,6 +319,10 @@ def within_the_screen(program):
             assert bool(found["outside"]) == (found["scroll"] > width) == (width == 320), ("the probe is wrong", found)
         else:
             assert found["scroll"] <= width and not found["outside"], (name, found)
+        if width == 1280 and name in (f"{len(sweep)} runs, {sweep[0]}", f"{len(keys)} runs, {keys[0]}"):
+            assert not found["scrolled"], (name, found)
+        if width == 390 and name == f"{len(keys)} runs, {keys[0]}":
+            assert found["scrolled"] > 0, ("the probe is wrong", found)
 
 
 # A window of Chromium's is not narrower than 500 pixels; a frame in it is.
@@ -329,7 +338,8 @@ for (const index in pages) for (const width of [320, 390, 768, 1280]) {
       if (one.getBoundingClientRect().right > root.clientWidth + 0.5 && !one.closest(".scroll, pre") && !one.closest("svg svg, svg *"))
         outside.push(one.tagName + "." + one.className);
     }
-    results.push({page: Number(index), width, client: root.clientWidth, scroll: Math.max(root.scrollWidth, frame.contentDocument.body.scrollWidth), outside});
+    const scrolled = [...root.querySelectorAll(".scroll")].filter(one => one.scrollWidth > one.clientWidth + 1).length;
+    results.push({page: Number(index), width, scrolled, client: root.clientWidth, scroll: Math.max(root.scrollWidth, frame.contentDocument.body.scrollWidth), outside});
     if (results.length < total) return;
     const out = document.createElement("pre");
     out.id = "found";

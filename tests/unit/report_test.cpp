@@ -167,5 +167,21 @@ TEST(ReportComparison, ASeedCountsOnce) {
   EXPECT_TRUE(comparison.groups[1].named_by_directory);
 }
 
+TEST(ReportComparison, RepeatedRunsAreOneJobBesideOthers) {
+  const std::map<std::string, std::string> avg = {{"strategy.name", "\"fedavg\""}},
+                                           prox = {{"strategy.name", "\"fedprox\""}};
+  const Runs runs = {made_run("first", 1, avg, {0.5, 0.6}), made_run("again", 1, avg, {0.7}),
+                     made_run("other", 2, avg, {0.9, 0.9}), made_run("prox", 1, prox, {0.8})};
+  const Comparison comparison = compare(runs);
+  ASSERT_EQ(comparison.groups.size(), 2U);
+  EXPECT_EQ(comparison.groups[0].runs, (std::vector<std::size_t>{0, 1, 2}));
+  EXPECT_EQ(comparison.groups[0].num_seeds, 2U);
+  EXPECT_EQ(comparison.groups[0].label, "strategy.name=fedavg");
+  const std::vector<Statistic> rounds = group_rounds(measures[0], comparison.groups[0], runs);
+  ASSERT_EQ(rounds.size(), 1U) << "round 1 has not been reached by all";
+  EXPECT_DOUBLE_EQ(rounds[0].mean, 0.75) << "seed 1 counts once";
+  EXPECT_DOUBLE_EQ(*rounds[0].deviation, std::sqrt(0.045));
+}
+
 }  // namespace
 }  // namespace fedmpi
