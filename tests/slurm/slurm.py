@@ -22,7 +22,7 @@ JOB = """\
 [run]
 name = "made_up"
 rounds = 3
-threads = 1
+threads = 2
 [federation]
 clients = 8
 [model]
@@ -70,13 +70,17 @@ def sweep(runs):
         for strategy in ("fedavg", "fedprox"):
             for seed in (1, 2, 3):
                 runs.compare(f"{name}/{strategy}-{seed}", f"strategy.name={strategy}", f"run.seed={seed}")
+    beyond = runs.submit("sweep.sbatch", "sweep-beyond", "--ntasks=2", "--array=6")
+    runs.finish(beyond, "FAILED")
+    assert "there is no run 6: 2 strategies with 3 seeds take --array=0-5" in runs.printed(beyond), runs.printed(beyond)
+    assert not (runs.workdir / "sweep-beyond").exists()
 
 
 def hetjob(runs):
     for launcher, name in (("srun", "hetjob-srun"), (runs.mpirun, "hetjob-mpirun")):
         runs.finish(runs.submit("hetjob.sbatch", name, launcher=launcher))
         runs.compare(name)
-        assert "8 clients on 3 ranks" in runs.log(name), runs.log(name)
+        assert "8 clients on 3 ranks, 1 thread a rank" in runs.log(name), runs.log(name)
 
 
 def requeue_at_the_end_of_time(runs):
