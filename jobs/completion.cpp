@@ -2,6 +2,8 @@
 
 #include "fedmpi/job.hpp"
 
+#include <set>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -28,10 +30,25 @@ std::string cases(const CLI::App& verb, const std::string& path) {
   return text;
 }
 
-std::vector<std::string> keys() {
-  std::vector<std::string> all;
-  for (const JobSection& section : job_sections())
-    for (const OptionSpec& key : section.keys) all.push_back(fmt::format("{}.{}=", section.name, key.name));
+// All that --set takes: the keys of sections, those that need no section before them also without it, of rules and of
+// plugins.
+std::set<std::string> keys(std::span<const Plugin> plugins) {
+  std::set<std::string> all;
+  const auto add = [&](const std::string& table, std::span<const OptionSpec> options) {
+    for (const OptionSpec& key : options) all.insert(fmt::format("{}.{}=", table, key.name));
+  };
+  for (const JobSection& section : job_sections()) {
+    add(section.name, section.keys);
+    for (const OptionSpec& key : section.keys)
+      if (full_key(key.name) == fmt::format("{}.{}", section.name, key.name)) all.insert(fmt::format("{}=", key.name));
+  }
+  for (const JobRules& rules : job_rules()) {
+    const std::string table = fmt::format("{}.{}", rules.section, rules.key);
+    all.insert(table + ".name=");
+    for (const JobRule& rule : rules.rules) add(table, rule.keys);
+  }
+  for (const Plugin& plugin : plugins)
+    add(std::string_view(plugin.info->kind) == "dataset" ? "data" : plugin.info->kind, plugin.options());
   return all;
 }
 
@@ -69,10 +86,10 @@ void add_paths(const CLI::App& verb, const std::string& path, std::vector<std::s
 
 }  // namespace
 
-std::string bash_completion(const CLI::App& program) {
+std::string bash_completion(const CLI::App& program, std::span<const Plugin> plugins) {
   std::vector<std::string> paths;
   add_paths(program, "", paths);
-  return fmt::format(script, fmt::join(keys(), " "), fmt::join(paths, " | "), cases(program, ""));
+  return fmt::format(script, fmt::join(keys(plugins), " "), fmt::join(paths, " | "), cases(program, ""));
 }
 
 }  // namespace fedmpi

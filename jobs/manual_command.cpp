@@ -13,6 +13,15 @@
 
 namespace fedmpi {
 
+namespace {
+
+std::vector<Plugin> installed_plugins() {
+  std::vector<std::string> problems;
+  return list_plugins(plugin_search_path({}), problems);
+}
+
+}  // namespace
+
 void add_manual_command(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("manual", "the manual page, completion for bash, or the page of all keys of a job");
@@ -21,11 +30,10 @@ void add_manual_command(CLI::App& program) {
     fmt::print("{}", man_page(program));
   });
   command->add_subcommand("completion", "for bash: source <(fedmpi manual completion)")->callback([&program] {
-    fmt::print("{}", bash_completion(program));
+    fmt::print("{}", bash_completion(program, installed_plugins()));
   });
   command->add_subcommand("keys", "as Markdown: what a job file and the installed plugins take")->callback([] {
-    std::vector<std::string> problems;
-    fmt::print("{}", keys_page(list_plugins(plugin_search_path({}), problems)));
+    fmt::print("{}", keys_page(installed_plugins()));
   });
 }
 

@@ -77,6 +77,16 @@ def completion_completes(fedmpi):
     assert not completed(fedmpi, "fedmpi run ") + completed(fedmpi, "fedmpi run job.toml --output ")  # then bash offers files
     assert completed(fedmpi, "fedmpi run job.toml --set training.learning_rate") == ["training.learning_rate=",
                                                                                     "training.learning_rate_schedule="]
+    assert completed(fedmpi, "fedmpi run job.toml --set see") == ["seed="]
+    assert completed(fedmpi, "fedmpi run job.toml --sweep strategy.proximal") == ["strategy.proximal_mu="]
+    assert completed(fedmpi, "fedmpi check job.toml --set data.partition.al") == ["data.partition.alpha="]
+    assert set(completed(fedmpi, "fedmpi run job.toml --set model.lora_")) == {"model.lora_alpha=", "model.lora_rank=",
+                                                                               "model.lora_targets="}
+    listing, offered = json.loads(output(fedmpi, "plugins", "--json")), completed(fedmpi, "fedmpi run job.toml --set ")
+    for plugin in listing["plugins"]:
+        section = "data" if plugin["kind"] == "dataset" else plugin["kind"]
+        for option in plugin["options"]:
+            assert offered.count(f"{section}.{option['name']}=") == 1, (plugin["name"], option["name"])
     assert "--label" in completed(fedmpi, "fedmpi prepare csv --")
     assert "--label" not in completed(fedmpi, "fedmpi prepare imdb --")
 
