@@ -55,7 +55,8 @@ class ReviewSource : public ExampleSource {
   bool has_keys() const override { return false; }
   std::string describe(const ExampleName& name) const override { return review_name(name); }
   std::map<std::string, std::string> provenance() const override {
-    return {{"source", (path_.has_filename() ? path_ : path_.parent_path()).filename().string()}};
+    return {{"source", (path_.has_filename() ? path_ : path_.parent_path()).filename().string()},
+            {"label_names", R"(["neg","pos"])"}};
   }
 
  protected:

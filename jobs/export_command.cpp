@@ -45,7 +45,8 @@ void export_model(const ExportRequest& request) {
                                                   request.trust_plugins ? PluginTrust::any : PluginTrust::own);
   const Interruption interruption;  // outlives the output: a signal ends the process once that is put away
   StagedOutput output(request.directory, StagedOutput::Refused::anything);
-  const std::vector<std::string> files = trained.model->export_to(output.staging(), trained.checkpoint.parameters);
+  const std::vector<std::string> files =
+      trained.model->export_to(output.staging(), trained.checkpoint.parameters, trained.checkpoint.label_names);
   interruption.check();
   output.commit(files);
 

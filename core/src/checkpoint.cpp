@@ -59,14 +59,16 @@ std::vector<std::string> state_names(const Checkpoint& checkpoint, const std::fi
 }
 
 Attributes attributes_of(const Checkpoint& checkpoint, const std::filesystem::path& path) {
-  return {{"digest", checkpoint.digest},
-          {"layout", layout_to_json(checkpoint.layout)},
-          {"strategy_state", names_to_json(state_names(checkpoint, path))},
-          {"job", checkpoint.job},
-          {"dataset_digest", checkpoint.dataset_digest},
-          {"model_digest", checkpoint.model_digest},
-          {"history", joined(checkpoint.history)},
-          {"versions", strings_to_json(checkpoint.versions)}};
+  Attributes attributes{{"digest", checkpoint.digest},
+                        {"layout", layout_to_json(checkpoint.layout)},
+                        {"strategy_state", names_to_json(state_names(checkpoint, path))},
+                        {"job", checkpoint.job},
+                        {"dataset_digest", checkpoint.dataset_digest},
+                        {"model_digest", checkpoint.model_digest},
+                        {"history", joined(checkpoint.history)},
+                        {"versions", strings_to_json(checkpoint.versions)}};
+  if (!checkpoint.label_names.empty()) attributes["label_names"] = names_to_json(checkpoint.label_names);
+  return attributes;
 }
 
 // One over everything small, round included, so that neither a value nor a name can change unnoticed.
@@ -113,6 +115,8 @@ Checkpoint read_checkpoint(const Hdf5Reader& file) {
   checkpoint.job = attributes.at("job");
   checkpoint.dataset_digest = attributes.at("dataset_digest");
   checkpoint.model_digest = attributes.at("model_digest");
+  if (const auto names = attributes.find("label_names"); names != attributes.end())
+    checkpoint.label_names = names_from_json(names->second);
   checkpoint.history = split(attributes.at("history"));
   checkpoint.versions = strings_from_json(attributes.at("versions"));
   checkpoint.parameters = read_digested(file, "/parameters");

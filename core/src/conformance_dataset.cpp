@@ -81,6 +81,8 @@ class DatasetChecks {
     if (dataset_->num_labels() < 1) fails("says that it has {} labels", dataset_->num_labels());
     if (dataset_->task() == Task::regression && dataset_->num_labels() != 1)
       fails("says that it has {} labels, but a regression has 1", dataset_->num_labels());
+    if (const auto names = dataset_->label_names(); !names.empty() && std::ssize(names) != dataset_->num_labels())
+      fails("has {} names for {} labels: one for each, or none", names.size(), dataset_->num_labels());
     for (const Split split : splits) {
       const std::int64_t size = dataset_->size(split);
       if (size < 0) fails("says that it has {} {} examples", size, name_of(split));

@@ -17,6 +17,9 @@ Dataset::~Dataset() = default;
 Task Dataset::task() const {
   return Task::classification;
 }
+std::vector<std::string> Dataset::label_names() const {
+  return {};
+}
 std::span<const std::int64_t> Dataset::keys(Split) const {
   return {};
 }
@@ -36,7 +39,8 @@ std::string Model::vocabulary_digest() const {
   return {};
 }
 
-std::vector<std::string> Model::export_to(const std::filesystem::path& directory, const at::Tensor& values) const {
+std::vector<std::string> Model::export_to(const std::filesystem::path& directory, const at::Tensor& values,
+                                          std::span<const std::string>) const {
   std::vector<NamedTensor> tensors;
   for (std::size_t i = 0; i < layout().num_tensors(); ++i)
     tensors.push_back({layout().spec(i).name, layout().view(values, i)});

@@ -283,6 +283,7 @@ ServerTrial RateMeasurement::serve(FederatedState& state, std::span<const FitRec
       .strategy_state = saved.strategy,
       .job = experiment_.resolved_job,
       .dataset_digest = experiment_.dataset->digest(),
+      .label_names = experiment_.dataset->label_names(),
       .model_digest = experiment_.model->digest(),
       .history = std::vector(std::min<std::size_t>(num_rounds, most_lines), std::string(line_length, ' ')),
       .versions = experiment_.versions};

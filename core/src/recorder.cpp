@@ -205,6 +205,7 @@ void Recorder::save(const RoundMetrics& metrics, std::vector<std::string> histor
                         .strategy_state = state.strategy,
                         .job = experiment_.resolved_job,
                         .dataset_digest = experiment_.dataset->digest(),
+                        .label_names = experiment_.dataset->label_names(),
                         .model_digest = experiment_.model->digest(),
                         .history = std::move(history),
                         .versions = experiment_.versions};

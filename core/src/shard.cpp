@@ -1,5 +1,6 @@
 #include "fedmpi/shard.hpp"
 
+#include "checkpoint_json.hpp"
 #include "fedmpi/hdf5_file.hpp"
 #include "file_error.hpp"
 #include "rehearsal.hpp"
@@ -7,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <set>
 #include <stdexcept>
 
 #include <ATen/ATen.h>
@@ -133,6 +135,21 @@ void write_shard(const std::filesystem::path& path, const Shard& shard) {
 Shard read_shard(const std::filesystem::path& path) {
   rehearse(path, [&path] { read_file(path); });
   return read_file(path);
+}
+
+std::vector<std::string> label_names(const Shard& shard, const std::filesystem::path& path) {
+  const auto text = shard.provenance.find("label_names");
+  if (text == shard.provenance.end()) return {};
+  std::vector<std::string> names;
+  try {
+    names = names_from_json(text->second);
+  } catch (const std::exception&) {  // the sentence below says it
+  }
+  if (std::ssize(names) != shard.num_labels || std::ssize(std::set(names.begin(), names.end())) != shard.num_labels)
+    throw file_error(path, fmt::format("its attribute label_names is no JSON list of {} different names, one for each "
+                                       "label: make it again with fedmpi prepare",
+                                       shard.num_labels));
+  return names;
 }
 
 std::vector<std::filesystem::path> find_shards(const std::filesystem::path& directory, const std::string& split,

@@ -9,6 +9,7 @@
 #include <array>
 #include <filesystem>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -38,6 +39,7 @@ class Hdf5Text final : public fedmpi::Dataset {
   std::int64_t size(Split split) const override { return static_cast<std::int64_t>(part(split).labels.size()); }
   std::span<const std::int64_t> labels(Split split) const override { return part(split).labels; }
   std::int64_t num_labels() const override { return num_labels_; }
+  std::vector<std::string> label_names() const override { return label_names_; }
   std::span<const std::int64_t> lengths(Split split) const override { return part(split).lengths; }
   std::string digest() const override { return digest_; }
   std::string vocabulary_digest() const override { return vocabulary_digest_; }
@@ -120,6 +122,7 @@ class Hdf5Text final : public fedmpi::Dataset {
     if (preparation_.empty()) {
       preparation_ = preparation;
       num_labels_ = shard.num_labels;
+      label_names_ = fedmpi::label_names(shard, path);
       vocabulary_digest_ = shard.vocabulary_digest;
     }
     if (preparation != preparation_ || provenance(shard, "texts_digest") != provenance(first_of_split, "texts_digest"))
@@ -135,6 +138,7 @@ class Hdf5Text final : public fedmpi::Dataset {
   std::int64_t max_tokens_;
   bool cuts_left_;
   std::int64_t num_labels_ = 0;
+  std::vector<std::string> label_names_;
   std::string preparation_, vocabulary_digest_, digest_;
   Part train_, test_;
 };

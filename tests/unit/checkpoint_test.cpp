@@ -31,6 +31,7 @@ Checkpoint small_checkpoint(int round = 3) {
   checkpoint.strategy_state = {{"z_last", at::arange(5, at::kDouble)}, {"a_first", at::tensor({42}, at::kLong)}};
   checkpoint.job = "[run]\nname = \"naïve\"\n";
   checkpoint.dataset_digest = "feed";
+  checkpoint.label_names = {"neg", "p\"os"};
   checkpoint.model_digest = "cafe";
   checkpoint.history = {R"({"round":0})", R"({"round":1})"};
   checkpoint.versions = {{"torch", "2.13.0"}, {"plugin.model", "beef"}};
@@ -43,6 +44,7 @@ void expect_equal(const Checkpoint& a, const Checkpoint& b) {
   EXPECT_TRUE(at::equal(a.parameters, b.parameters));
   EXPECT_EQ(a.job, b.job);
   EXPECT_EQ(a.dataset_digest, b.dataset_digest);
+  EXPECT_EQ(a.label_names, b.label_names);
   EXPECT_EQ(a.model_digest, b.model_digest);
   EXPECT_EQ(a.history, b.history);
   EXPECT_EQ(a.versions, b.versions);

@@ -370,6 +370,7 @@ enum class Defect {
   label_too_large,
   no_length,
   fewer_labels,
+  fewer_names,
   other_labels,
   sorted,
   dice,
@@ -395,6 +396,9 @@ class Points final : public Dataset {
     return std::span(labels_).first(split == Split::test ? 0 : labels_.size());
   }
   std::int64_t num_labels() const override { return 2; }
+  std::vector<std::string> label_names() const override {
+    return defect == Defect::fewer_names ? std::vector<std::string>{"one"} : std::vector<std::string>{"one", "two"};
+  }
   std::span<const std::int64_t> lengths(Split split) const override {
     return std::span(lengths_).first(split == Split::test ? 0 : lengths_.size());
   }
@@ -429,6 +433,7 @@ TEST(Conformance, ADatasetsFlawsAreFound) {
   EXPECT_EQ(dataset_result<Defect::empty>().failed, Names{"sizes"});
   EXPECT_EQ(dataset_result<Defect::fewer_labels>().failed, Names{"sizes"});
   EXPECT_CONTAINS(dataset_result<Defect::fewer_labels>().sentence, "has 9 labels for 10 train examples");
+  EXPECT_CONTAINS(dataset_result<Defect::fewer_names>().sentence, "has 1 names for 2 labels: one for each, or none");
   EXPECT_EQ(dataset_result<Defect::label_too_large>().failed[0], "labels");
   EXPECT_EQ(dataset_result<Defect::no_length>().failed, Names{"lengths"});
   EXPECT_EQ(dataset_result<Defect::other_labels>().failed, Names{"batches"});

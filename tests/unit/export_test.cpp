@@ -111,10 +111,18 @@ TEST_F(Export, LowerCasingIsTheSourcesOrTheVocabularys) {
 TEST_F(Export, OneLabelIsARegression) {
   write_bytes(directory_ / "config.json",
               R"({"model_type": "bert", "num_labels": 7, "id2label": {"0": "CAT", "1": "DOG"}})");
-  const auto config = nlohmann::json::parse(classifier_config(directory_.path(), {}, Pooling::head, 1));
+  const auto config = nlohmann::json::parse(classifier_config(directory_.path(), {}, Pooling::head, 1, {}));
   EXPECT_EQ(config["problem_type"], "regression");
   EXPECT_EQ(config["id2label"], nlohmann::json({{"0", "LABEL_0"}}));
   EXPECT_FALSE(config.contains("num_labels"));
+}
+
+TEST_F(Export, LabelsHaveTheDatasetsNames) {
+  write_bytes(directory_ / "config.json", R"({"model_type": "bert", "label2id": {"CAT": 0}})");
+  const std::vector<std::string> names{"ham", "spam \"x\""};
+  const auto config = nlohmann::json::parse(classifier_config(directory_.path(), {}, Pooling::head, 3, names));
+  EXPECT_EQ(config["id2label"], nlohmann::json({{"0", "ham"}, {"1", "spam \"x\""}, {"2", "LABEL_2"}}));
+  EXPECT_EQ(config["label2id"], nlohmann::json({{"ham", 0}, {"spam \"x\"", 1}, {"LABEL_2", 2}}));
 }
 
 class TransformerExport : public testing::TestWithParam<std::pair<std::string, std::string>> {
@@ -135,7 +143,7 @@ TEST_P(TransformerExport, IsAModelOfTheSameLogits) {
   Transformer model(
       options(source_->path(), {{"pooling", pooling}, {"lora_rank", std::int64_t{3}}, {"lora_alpha", 2.5}}));
   const at::Tensor values = random_values({model.layout().size()}, 3);
-  const auto files = model.export_to(out_.path(), values);
+  const auto files = model.export_to(out_.path(), values, {});
   EXPECT_EQ(files.back(), "config.json");
   Transformer exported(options(out_.path(), {{"pooling", pooling}}));
   at::Tensor merged = at::zeros({exported.layout().size()});
@@ -157,7 +165,8 @@ TEST_P(TransformerExport, NeedsTheVocabulary) {
   std::filesystem::remove(source_->path() / "vocab.txt");
   const Transformer model(options(source_->path(), {}));
   const at::Tensor values = at::zeros({model.layout().size()});
-  EXPECT_NE(refusal([&] { model.export_to(out_.path(), values); }).find("vocab.txt is not there"), std::string::npos);
+  EXPECT_NE(refusal([&] { model.export_to(out_.path(), values, {}); }).find("vocab.txt is not there"),
+            std::string::npos);
 }
 INSTANTIATE_TEST_SUITE_P(Families, TransformerExport,
                          testing::Values(std::pair("bert", "head"), std::pair("bert", "mean"),
@@ -205,7 +214,7 @@ TEST_F(Trained, HasTheRolesOfTheCheckpoint) {
   const Layout& layout = trained.model->layout();
   EXPECT_EQ(layout.spec(*layout.find("layers.0.weight")).role, TensorRole::local);
   std::filesystem::create_directory(directory_ / "out");
-  ASSERT_EQ(trained.model->export_to(directory_ / "out", trained.checkpoint.parameters),
+  ASSERT_EQ(trained.model->export_to(directory_ / "out", trained.checkpoint.parameters, {}),
             std::vector<std::string>{"model.safetensors"});
   const SafetensorsFile file(directory_ / "out" / "model.safetensors");
   at::Tensor read = at::empty({2, 3});

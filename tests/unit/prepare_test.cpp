@@ -89,6 +89,7 @@ TEST_F(PrepareTest, WritesBothSplitsWithTheirProvenance) {
   EXPECT_EQ(train.num_labels, 2);
   EXPECT_EQ(train.vocabulary_digest, digest(std::string_view(tokens)));
   EXPECT_EQ(train.provenance.at("source"), "a.tar.gz");
+  EXPECT_EQ(label_names(train, "train.h5"), (std::vector<std::string>{"neg", "pos"}));
   EXPECT_EQ(train.provenance.at("max_tokens"), "4");
   EXPECT_EQ(train.provenance.at("lower_case"), "true");
   EXPECT_EQ(train.provenance.at("seed"), "42");

@@ -66,6 +66,18 @@ TEST(Shard, WithKeysComesBackAsWritten) {
   expect_equal(read_shard(directory / "train.h5"), shard);
 }
 
+TEST(Shard, NamesOfLabelsAreOneForEach) {
+  Shard shard = three_reviews();
+  EXPECT_TRUE(label_names(shard, "a.h5").empty());
+  shard.provenance["label_names"] = R"(["neg","pos"])";
+  EXPECT_EQ(label_names(shard, "a.h5"), (std::vector<std::string>{"neg", "pos"}));
+  for (const char* wrong : {"", "neg", R"("neg")", R"(["neg"])", R"(["neg","neg"])", R"(["a","b","c"])", "[0,1]"}) {
+    shard.provenance["label_names"] = wrong;
+    EXPECT_NE(error_of([&] { label_names(shard, "a.h5"); }).find("a.h5: its attribute label_names"), std::string::npos)
+        << wrong;
+  }
+}
+
 TEST(Shard, WithoutExamplesComesBackAsWritten) {
   const TemporaryDirectory directory;
   Shard shard = three_reviews();

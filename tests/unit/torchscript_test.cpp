@@ -171,7 +171,7 @@ TEST_F(TorchScript, ExportsTheModuleWithWhatWasLearned) {
   const std::filesystem::path out = directory_ / "out";
   std::filesystem::create_directory(out);
   const at::Tensor moved = trained.values.add(0.01F);
-  ASSERT_EQ(trained.model->export_to(out, moved), std::vector<std::string>{"model.pt"});
+  ASSERT_EQ(trained.model->export_to(out, moved, {}), std::vector<std::string>{"model.pt"});
   LoadedModel exported("torchscript", given({{"path", (out / "model.pt").string()}}));
   for (std::size_t i = 0; i < exported.model->layout().num_tensors(); ++i)
     EXPECT_TRUE(exported.model->layout().view(exported.values, i).equal(trained.model->layout().view(moved, i)));

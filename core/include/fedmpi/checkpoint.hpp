@@ -24,6 +24,7 @@ struct Checkpoint {
   std::vector<NamedTensor> strategy_state;
   std::string job;  // resolved TOML
   std::string dataset_digest;
+  std::vector<std::string> label_names;  // of the dataset, or empty
   std::string model_digest;
   std::vector<std::string> history;  // the lines of metrics.jsonl so far
   std::map<std::string, std::string>

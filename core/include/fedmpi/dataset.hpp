@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -36,6 +37,10 @@ class FEDMPI_API Dataset {
   virtual Task task() const;                                            // classification unless overridden
   virtual std::span<const std::int64_t> labels(Split split) const = 0;  // [size], each in [0, num_labels)
   virtual std::int64_t num_labels() const = 0;                          // 1 for regression
+
+  // What the labels are called, [num_labels], or empty when the dataset does not say: exported models know it. Default:
+  // empty.
+  virtual std::vector<std::string> label_names() const;
 
   // How much work an example is (its tokens; 1 for dense data): what schedules and batches are balanced by.
   virtual std::span<const std::int64_t> lengths(Split split) const = 0;  // [size], each >= 1

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -76,9 +77,11 @@ class FEDMPI_API Model {
 
   // Writes the model with these values, float32 [layout().size()], to files in `directory`, which is empty, in the form
   // that other programs know such a model in. Returns their names; the last is that of the file without which the
-  // others are no model. May be called before bind. UserError for a model that has no such form. Default:
-  // model.safetensors, every tensor under its name in the layout.
-  virtual std::vector<std::string> export_to(const std::filesystem::path& directory, const at::Tensor& values) const;
+  // others are no model. `label_names`: what the labels 0, 1, ... are called, as far as that is known. May be called
+  // before bind. UserError for a model that has no such form. Default: model.safetensors, every tensor under its name
+  // in the layout.
+  virtual std::vector<std::string> export_to(const std::filesystem::path& directory, const at::Tensor& values,
+                                             std::span<const std::string> label_names) const;
 };
 
 }  // namespace fedmpi

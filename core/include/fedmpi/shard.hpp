@@ -30,6 +30,10 @@ FEDMPI_API void write_shard(const std::filesystem::path& path, const Shard& shar
 // Checks everything the schema promises: offsets, token < vocabulary_size, label < num_labels. Throws FileError.
 FEDMPI_API Shard read_shard(const std::filesystem::path& path);
 
+// What the labels 0, 1, ... are called, where the provenance of a shard, read from `path`, has `label_names`, else
+// empty. FileError when they are not a name of its own for each label.
+FEDMPI_API std::vector<std::string> label_names(const Shard& shard, const std::filesystem::path& path);
+
 // The shards of a split in `directory`, in order: SPLIT.h5 alone, or SPLIT-00000.h5, SPLIT-00001.h5, ... without a
 // gap. Throws FileError naming what was looked for, and `advice`, when there is none.
 FEDMPI_API std::vector<std::filesystem::path> find_shards(const std::filesystem::path& directory,

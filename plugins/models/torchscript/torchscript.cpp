@@ -115,7 +115,8 @@ class TorchScript final : public fedmpi::Model {
     return outcome.result;
   }
 
-  std::vector<std::string> export_to(const std::filesystem::path& directory, const at::Tensor& values) const override {
+  std::vector<std::string> export_to(const std::filesystem::path& directory, const at::Tensor& values,
+                                     std::span<const std::string>) const override {
     const ScriptModule module = module_in_file();
     const at::NoGradGuard no_gradients;
     for (std::size_t i = 0; i < layout_.num_tensors(); ++i) module.tensor(i).copy_(layout_.view(values, i));

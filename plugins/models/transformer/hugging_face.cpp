@@ -59,7 +59,7 @@ std::vector<NamedTensor> merged_tensors(const Layout& layout, const at::Tensor& 
 }
 
 std::string classifier_config(const std::filesystem::path& source, const TransformerConfig& config, Pooling pooling,
-                              std::int64_t num_labels) {
+                              std::int64_t num_labels, std::span<const std::string> label_names) {
   Json json = read_json_object(source / "config.json");
   // What speaks of other classes, types, labels or files than these.
   for (const char* key : {"_name_or_path", "auto_map", "dtype", "finetuning_task", "num_labels", "quantization_config"})
@@ -79,7 +79,8 @@ std::string classifier_config(const std::filesystem::path& source, const Transfo
   json["problem_type"] = num_labels == 1 ? "regression" : "single_label_classification";
   Json names = Json::object(), numbers = Json::object();
   for (std::int64_t label = 0; label < num_labels; ++label) {
-    const std::string name = fmt::format("LABEL_{}", label);
+    const std::string name =
+        label < std::ssize(label_names) ? label_names[static_cast<std::size_t>(label)] : fmt::format("LABEL_{}", label);
     names[fmt::format("{}", label)] = name;
     numbers[name] = label;
   }

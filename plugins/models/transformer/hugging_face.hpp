@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,9 +19,10 @@ namespace fedmpi {
 std::vector<NamedTensor> merged_tensors(const Layout& layout, const at::Tensor& values, double alpha);
 
 // config.json of a classifier: the one in `source` with what this one is in it. transformers has a class of its own for
-// the head; the mean needs mean_pooling.py beside it, and transformers opens neither without the other.
+// the head; the mean needs mean_pooling.py beside it, and transformers opens neither without the other. Labels beyond
+// `label_names` are called LABEL_7, as transformers does.
 std::string classifier_config(const std::filesystem::path& source, const TransformerConfig& config, Pooling pooling,
-                              std::int64_t num_labels);
+                              std::int64_t num_labels, std::span<const std::string> label_names);
 
 // The text of mean_pooling.py.
 std::string mean_pooling_code(const TransformerConfig& config);

@@ -173,8 +173,8 @@ BatchResult Transformer::evaluate(const Batch& batch, at::Tensor predictions) {
   return result;
 }
 
-std::vector<std::string> Transformer::export_to(const std::filesystem::path& directory,
-                                                const at::Tensor& values) const {
+std::vector<std::string> Transformer::export_to(const std::filesystem::path& directory, const at::Tensor& values,
+                                                std::span<const std::string> label_names) const {
   const std::filesystem::path vocabulary_path = path_ / "vocab.txt";
   if (vocabulary_digest_.empty())
     throw FileError(fmt::format("{} is not there: put the vocabulary there that the data were prepared with",
@@ -188,7 +188,7 @@ std::vector<std::string> Transformer::export_to(const std::filesystem::path& dir
   write_text(directory / "vocab.txt", vocabulary);
   write_text(directory / "tokenizer_config.json", tokenizer_config(path_, description_.config, vocabulary));
   write_text(directory / "config.json",
-             classifier_config(path_, description_.config, description_.pooling, description_.num_labels));
+             classifier_config(path_, description_.config, description_.pooling, description_.num_labels, label_names));
   std::vector<std::string> files{"vocab.txt", "tokenizer_config.json", "model.safetensors"};
   if (description_.pooling == Pooling::mean) {
     write_text(directory / "mean_pooling.py", mean_pooling_code(description_.config));

@@ -54,7 +54,8 @@ class Transformer final : public Model {
   std::string digest() const override { return digest_; }
   std::string vocabulary_digest() const override { return vocabulary_digest_; }
   // A directory that transformers opens.
-  std::vector<std::string> export_to(const std::filesystem::path& directory, const at::Tensor& values) const override;
+  std::vector<std::string> export_to(const std::filesystem::path& directory, const at::Tensor& values,
+                                     std::span<const std::string> label_names) const override;
 
   // Of the last batch that was evaluated, float32 [examples, num_labels].
   at::Tensor logits() const;
