@@ -5,6 +5,7 @@
 #include "fedmpi/experiment.hpp"
 #include "host.hpp"
 #include "partition.hpp"
+#include "small_job.hpp"
 #include "temporary_directory.hpp"
 
 #include <cmath>
@@ -20,24 +21,6 @@
 
 namespace fedmpi {
 namespace {
-
-const std::string job_text = R"(
-[run]
-name = "test"
-plugins = [")" FEDMPI_BUILT_PLUGINS R"("]
-[federation]
-clients = 4
-[model]
-name = "logistic"
-[data]
-name = "synthetic"
-train_examples = 203
-test_examples = 40
-[training]
-batch_size = 16
-optimizer = "sgd"
-learning_rate = 0.1
-)";
 
 constexpr RandomKey key{77};
 
@@ -81,12 +64,11 @@ double mean_of(const std::vector<float>& values) {
 }
 
 RuleChoice rule(const std::string& text) {
-  return parse_job(job_text, "test.toml", std::vector<std::string>{"federation.compression=" + text})
-      .federation.compression;
+  return small_job({"federation.compression=" + text}).federation.compression;
 }
 
 Experiment make_experiment(const std::vector<std::string>& settings) {
-  return load_experiment(parse_job(job_text, "test.toml", settings));
+  return small_experiment({"training.optimizer=sgd"}, settings);
 }
 
 TEST(Bf16Codec, RoundsToTheNearestTiesToEven) {

@@ -4,6 +4,7 @@
 #include "check_report.hpp"
 #include "fedmpi/checkpoint.hpp"
 #include "fedmpi/error.hpp"
+#include "small_job.hpp"
 #include "temporary_directory.hpp"
 
 #include <string>
@@ -15,35 +16,14 @@
 namespace fedmpi {
 namespace {
 
-const std::string job_text = R"(
-[run]
-name = "test"
-rounds = 4
-plugins = [")" FEDMPI_BUILT_PLUGINS R"("]
-[federation]
-clients = 4
-[model]
-name = "logistic"
-[data]
-name = "synthetic"
-train_examples = 203
-test_examples = 40
-[training]
-batch_size = 16
-learning_rate = 0.1
-local_epochs = 2
-[evaluation]
-every = 2
-batch_size = 8
-)";
-
 struct Prepared {
   Experiment experiment;
   Partition partition;
   FederatedState state;
 
   explicit Prepared(const std::vector<std::string>& settings = {}, const std::filesystem::path& scratch = {})
-      : experiment{load_experiment(parse_job(job_text, "test.toml", settings))},
+      : experiment{small_experiment(
+            {"run.rounds=4", "training.local_epochs=2", "evaluation.every=2", "evaluation.batch_size=8"}, settings)},
         partition{make_partition(experiment.job, *experiment.dataset)},
         state{experiment, scratch, scratch} {
     state.initialize();

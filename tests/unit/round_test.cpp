@@ -4,6 +4,7 @@
 #include "fedmpi/experiment.hpp"
 #include "host.hpp"
 #include "partition.hpp"
+#include "small_job.hpp"
 
 #include <cmath>
 #include <string>
@@ -16,27 +17,8 @@
 namespace fedmpi {
 namespace {
 
-const std::string job_text = R"(
-[run]
-name = "test"
-plugins = [")" FEDMPI_BUILT_PLUGINS R"("]
-[federation]
-clients = 4
-[model]
-name = "logistic"
-[data]
-name = "synthetic"
-train_examples = 203
-test_examples = 40
-[training]
-batch_size = 16
-optimizer = "sgd"
-learning_rate = 0.1
-momentum = 0.9
-)";
-
 Experiment make_experiment(const std::vector<std::string>& settings = {}) {
-  return load_experiment(parse_job(job_text, "test.toml", settings));
+  return small_experiment({"training.optimizer=sgd", "training.momentum=0.9"}, settings);
 }
 
 void ignore(std::int64_t) {}
