@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,8 +32,11 @@ void release(void* block) {
   ::close(owned->descriptor);
 }
 
-// Null where the system does not have it, which is the same for all ranks.
+// Null where the system does not have it, for whatever size.
 std::unique_ptr<Block> allocate(std::size_t bytes) {
+  // Such memory is a file to this limit. Where one rank has it, none uses what the others have: see Communicator.
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY) return nullptr;
   const int descriptor = ::memfd_create("fedmpi", MFD_CLOEXEC);
   if (descriptor < 0 && (errno == ENOSYS || errno == EPERM)) return nullptr;
   struct stat status {};

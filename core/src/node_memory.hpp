@@ -13,7 +13,8 @@ namespace fedmpi {
 // Memory that other processes on this machine may map while this one lives: what ranks of a node have in it they give
 // each other without a message. Nothing of it is left when they end, however they do.
 
-// Zeros, contiguous. Ordinary memory where the system has no other. Error when there is none left.
+// Zeros, contiguous. Ordinary memory where the system has no other for this process, as under a limit on the size of
+// files. Error when there is none left.
 FEDMPI_API at::Tensor zeros_on_node(at::IntArrayRef sizes, at::ScalarType dtype);
 
 // Where a tensor lies, for another process. Trivially copyable.

@@ -9,6 +9,7 @@
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -101,6 +102,19 @@ TEST(NodeMemory, IsZeroAndKeepsShapeAndBeginning) {
   EXPECT_EQ(node_address(matrix[1].narrow(0, 2, 3)).offset, 7 * 4);
   EXPECT_EQ(zeros_on_node({0, 5}, at::kFloat).sizes(), at::IntArrayRef({0, 5}));
   EXPECT_EQ(node_address(at::zeros({3})).pid, 0);
+}
+
+TEST(NodeMemory, IsOrdinaryUnderALimitOnFiles) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit limit{1 << 20, 1 << 20};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    const at::Tensor words = zeros_on_node({3}, at::kLong);
+    ::_exit(node_address(words).pid == 0 && at::equal(words, at::zeros({3}, at::kLong)) ? 0 : 1);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 TEST(NodeMemory, IsMappedFromWhereAViewBegins) {
