@@ -38,7 +38,7 @@ std::unique_ptr<Block> allocate(std::size_t bytes) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY) return nullptr;
   const int descriptor = ::memfd_create("fedmpi", MFD_CLOEXEC);
-  if (descriptor < 0 && (errno == ENOSYS || errno == EPERM)) return nullptr;
+  if (descriptor < 0 && (errno == ENOSYS || errno == EPERM || errno == EACCES)) return nullptr;
   struct stat status {};
   void* pages = MAP_FAILED;
   if (descriptor >= 0 && ::ftruncate(descriptor, static_cast<off_t>(bytes)) == 0 && ::fstat(descriptor, &status) == 0)
