@@ -146,6 +146,8 @@ void Protocol::begin() {
                                   job_.federation.clients, communicator_.size(), communicator_.size() == 1 ? "" : "s",
                                   threads, threads == 1 ? "" : "s", experiment_.model->layout().shared_size(),
                                   verifies_ ? "" : fmt::format(", output in {}", job_.run.output.string())));
+  if (communicator_.is_server() && communicator_.size() > 1 && !communicator_.shares_memory())
+    log(LogLevel::info, "the system lets no rank read another's memory, or limits the size of files: all is sent");
   if (record_ && !verifies_ && job_.data.partition.name != "iid")
     log(LogLevel::info, fmt::format("partition \"{}\":\n{}", job_.data.partition.name,
                                     statistics_table(partition_statistics(partition_, *experiment_.dataset),

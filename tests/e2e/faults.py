@@ -22,7 +22,7 @@ from launching import descendants, environment, launcher, send
 
 GUARD_SECONDS = 60
 STOPPED = 3  # the exit status of a run that was stopped in order
-FITTING = """\
+HEAD = """\
 [run]
 name = "faults"
 rounds = 12
@@ -31,6 +31,8 @@ threads = 1
 clients = 5
 frozen_rank_seconds = 1.5
 [model]
+"""
+FITTING = HEAD + """\
 name = "logistic"
 num_features = 400
 [data]
@@ -47,15 +49,7 @@ learning_rate_schedule = "linear"
 every = 2
 """
 # Fitting takes a moment and the model is large enough for node memory: what happens hits the collectives.
-EXCHANGE = """\
-[run]
-name = "faults"
-rounds = 12
-threads = 1
-[federation]
-clients = 5
-frozen_rank_seconds = 1.5
-[model]
+EXCHANGE = HEAD + """\
 name = "mlp"
 hidden = [1500, 1500]
 [data]

@@ -3,7 +3,6 @@
 #include "fedmpi/experiment.hpp"
 
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace fedmpi {

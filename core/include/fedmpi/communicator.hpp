@@ -66,6 +66,8 @@ class FEDMPI_API Communicator {
   // The lowest rank on this rank's node, as they were numbered when the job began.
   int node() const noexcept { return node_; }
   int num_nodes() const;  // that ranks are on now
+  // Whether the ranks of each node can read each other's node memory.
+  bool shares_memory() const noexcept { return shares_memory_; }
   // After so many seconds a stopped rank on a node with others is ended; 0: never.
   void set_frozen_rank_seconds(double seconds) { session_.end_frozen({}, seconds); }
 
