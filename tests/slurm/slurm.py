@@ -100,7 +100,9 @@ def requeue_by_signal(runs):
     rounds = "run.rounds=400"
     job = runs.submit("requeue.sbatch", "signalled", launcher=runs.mpirun, settings=[rounds])
     for restarts in range(2):
-        runs.wait_for_rounds("signalled", 15 * (restarts + 1))
+        # A job that is about to be requeued is sent no signal, and the rounds of before are not its own.
+        runs.wait("its start", lambda: runs.printed(job).count("resumed after round") == restarts)
+        runs.wait_for_rounds("signalled", len(runs.metrics("signalled")) + 15)
         runs.cluster("scancel", "--batch", "--signal=USR1", job)
         runs.wait("a restart", lambda: runs.restarts(job) > restarts)
     runs.finish(job)
@@ -123,7 +125,7 @@ def requeue_without_progress(runs):
 
 
 def lost_rank(runs):
-    rounds = "run.rounds=150"
+    rounds = "run.rounds=400"
     job = runs.submit("ulfm.sbatch", "lost_rank", settings=[rounds])
     runs.wait_for_rounds("lost_rank", 10)
     os.kill(runs.ranks()[2], signal.SIGKILL)
@@ -134,7 +136,7 @@ def lost_rank(runs):
 
 
 def lost_node(runs):
-    rounds = "run.rounds=150"
+    rounds = "run.rounds=400"
     job = runs.submit("ulfm.sbatch", "lost_node", settings=[rounds])
     runs.wait_for_rounds("lost_node", 10)
     runs.cluster("scontrol", "update", "NodeName=n3", "State=DOWN", "Reason=test")
