@@ -131,7 +131,13 @@ install_program_wheels() {
   if [[ -n $nvidia ]]; then pip_install $nvidia; fi
 }
 
-install_test_wheels() { pip_install -r "$root/tests/requirements.txt"; }
+install_test_wheels() {
+  pip_install -r "$root/tests/requirements.txt"
+  # A CUDA build of LibTorch has brought its own.
+  if ! compgen -G "$venv/lib/python3*/site-packages/nvidia/nccl/include" > /dev/null; then
+    pip_install --no-deps -r "$root/tests/nccl-requirements.txt"
+  fi
+}
 
 if ! [[ -x $venv/bin/python ]] || ! "$venv/bin/python" -m pip --version > /dev/null 2>&1; then
   rm -rf "$venv"
@@ -141,6 +147,6 @@ fi
 requirement_lists=("$root/cmake/python-requirements.txt")
 install_wheels .fedmpi-program "LibTorch and Open MPI" install_program_wheels
 if $with_tests; then
-  requirement_lists=("$root/tests/requirements.txt")
+  requirement_lists=("$root/tests/requirements.txt" "$root/tests/nccl-requirements.txt")
   install_wheels .fedmpi-tests "the tests' Python packages" install_test_wheels
 fi

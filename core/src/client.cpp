@@ -37,15 +37,16 @@ KeptSizes kept_sizes(const Exchange& exchange, const Layout& layout, const RuleC
           .residual = residual_size(compression, 1 + exchange.num_extra_updates, layout.shared_parameters_size())};
 }
 
-ClientTrainer::ClientTrainer(const Job& job, Model& model, const Dataset& dataset, const Strategy& strategy)
+ClientTrainer::ClientTrainer(const Job& job, Model& model, const Dataset& dataset, const Strategy& strategy,
+                             at::Device device)
     : job_{job},
       model_{model},
       dataset_{dataset},
       strategy_{strategy},
       exchange_{strategy.exchange()},
       kept_sizes_{kept_sizes(exchange_, model.layout(), job.federation.compression)},
-      values_{at::zeros({model.layout().size()}, at::kFloat)},
-      gradients_{at::zeros({model.layout().trainable_size()}, at::kFloat)},
+      values_{at::zeros({model.layout().size()}, at::TensorOptions(at::kFloat).device(device))},
+      gradients_{at::zeros({model.layout().trainable_size()}, values_.options())},
       parameters_{values_.narrow(0, 0, model.layout().shared_parameters_size())},
       updates_{parameters_.unsqueeze(0)} {
   model_.bind(values_, gradients_, job.training.precision);
@@ -87,7 +88,7 @@ FitRecord ClientTrainer::fit(const ClientTask& task, const std::function<void(st
   if (!optimizer_)
     optimizer_ = make_optimizer(job_.training, model_.layout(), values_.narrow(0, 0, gradients_.numel()), gradients_);
   if (exchange_.num_extra_updates > 0 && updates_.size(0) == 1)
-    updates_ = at::zeros({1 + exchange_.num_extra_updates, parameters_.numel()}, at::kFloat);
+    updates_ = at::zeros({1 + exchange_.num_extra_updates, parameters_.numel()}, values_.options());
 
   const std::int64_t size = parameters_.numel();
   FitRecord record{.client = task.client, .num_examples = static_cast<std::int64_t>(task.examples.size())};

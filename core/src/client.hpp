@@ -13,6 +13,7 @@
 #include <span>
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 namespace fedmpi {
 
@@ -39,7 +40,9 @@ struct ClientTask {
 // communication. What a client's fit gives is a function of the job and its task, whatever ran before it.
 class FEDMPI_API ClientTrainer {
  public:
-  ClientTrainer(const Job& job, Model& model, const Dataset& dataset, const Strategy& strategy);
+  // The model is bound to buffers on `device`, where tasks' tensors are too.
+  ClientTrainer(const Job& job, Model& model, const Dataset& dataset, const Strategy& strategy,
+                at::Device device = at::kCPU);
 
   // Makes the model the global one. global: float32 [layout.size()].
   void load(const at::Tensor& global);

@@ -89,6 +89,7 @@ Communicator::Communicator(MpiSession& session, int group) : session_{session}, 
   for (const Place& place : places) {
     if (place.group == group) node_ = std::min(node_, place.rank);
     if (place.is_host != 0 && CPU_EQUAL(&place.cores, &own.cores) != 0) ++sharing;
+    if (place.pid == own.pid) place_on_node_ = static_cast<int>(pids.size());
     pids.push_back(place.pid);
   }
   cores_per_host_ = std::max(1, CPU_COUNT(&own.cores) / std::max(1, sharing));
@@ -140,6 +141,7 @@ int Communicator::meet(int bits) {
 
 bool Communicator::shrink() {
   note_lost_rank();
+  leave_transport();
   MPI_Comm old = handle_->comm, smaller = ulfm::shrink(old);
   if (smaller == MPI_COMM_NULL) throw Error("a rank was lost, and MPI could not make a communicator of the others");
   handle_->comm = smaller;  // the old ones are not freed: that would need the dead
@@ -171,8 +173,17 @@ Communicator::~Communicator() {
 
 void Communicator::broadcast(at::Tensor buffer) {
   const auto bytes = static_cast<std::int64_t>(buffer.nbytes());
-  const bool by_node = goes_by_node(buffer);
-  if (by_node)
+  const bool by_other = goes_by_transport(buffer);
+  if (!by_other && !buffer.is_cpu()) {
+    const at::Tensor here = buffer.cpu();
+    broadcast(here);
+    if (!is_server()) buffer.copy_(here);
+    return;
+  }
+  const bool by_node = !by_other && goes_by_node(buffer);
+  if (by_other)
+    joined_transport().broadcast(buffer, watch());
+  else if (by_node)
     node_group().broadcast(buffer);
   else
     broadcast_bytes(buffer.data_ptr(), bytes, handle_->comm);
@@ -187,8 +198,17 @@ void Communicator::broadcast(std::string& text) {
 }
 
 void Communicator::reduce_sum(at::Tensor buffer) {
-  const bool by_node = goes_by_node(buffer);
-  if (by_node)
+  const bool by_other = goes_by_transport(buffer);
+  if (!by_other && !buffer.is_cpu()) {
+    const at::Tensor here = buffer.cpu();
+    reduce_sum(here);
+    if (is_server()) buffer.copy_(here);
+    return;
+  }
+  const bool by_node = !by_other && goes_by_node(buffer);
+  if (by_other)
+    joined_transport().reduce_sum(buffer, watch());
+  else if (by_node)
     node_group().reduce_sum(buffer);
   else
     reduce_words(buffer.data_ptr<std::int64_t>(), buffer.numel(), handle_->comm);

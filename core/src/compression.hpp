@@ -33,6 +33,8 @@ class FEDMPI_API Compression {
   // What a client sends of its updates: 4 bytes an element where nothing is compressed.
   std::int64_t bytes() const { return num_updates_ * vector_bytes_; }
 
+  bool is_on() const { return codec_ != nullptr; }
+
   // `updates`: float32 [num_updates, size], in and out. `residual`: float32 [residual_size], what the client has not
   // sent so far, in and out; undefined where there is no error feedback. `key`: of this client in this round. Error,
   // with the residual untouched, when an element to be sent is not finite.

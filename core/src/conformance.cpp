@@ -5,6 +5,7 @@
 #include "fedmpi/error.hpp"
 #include "fedmpi/model.hpp"
 #include "fedmpi/strategy.hpp"
+#include "fedmpi/transport.hpp"
 #include "option_check.hpp"
 
 #include <string_view>
@@ -38,6 +39,8 @@ std::string section_of(const Plugin& plugin) {
 }
 
 Job job_for(const Plugin& plugin, std::span<const std::string> settings) {
+  if (plugin.info->kind == std::string_view(Transport::plugin_kind))  // no section is a transport's own
+    return parse_job(made_up_job, "--check", settings);
   const std::string section = section_of(plugin);
   std::vector<std::string> overrides{fmt::format("{}.name={}", section, plugin.info->name)};
   for (const std::string& setting : settings) {
@@ -101,8 +104,9 @@ void check_conformance(const Plugin& plugin, std::span<const std::string> settin
     check_model(conformance);
   else if (kind == Dataset::plugin_kind)
     check_dataset(conformance);
-  else
-    conformance.check("kind", [&] { fails("is a '{}', which no job asks for: strategy, model or dataset", kind); });
+  else if (kind != Transport::plugin_kind)  // a transport shows what it does between ranks alone
+    conformance.check("kind",
+                      [&] { fails("is a '{}', which no job asks for: strategy, model, dataset or transport", kind); });
 }
 
 }  // namespace fedmpi

@@ -44,13 +44,14 @@ std::vector<std::string> differing(const Strings& mine, const Strings& theirs) {
 }
 
 bool may_change(std::string_view key) {
-  constexpr std::array<std::string_view, 7> free{"run.name",
+  constexpr std::array<std::string_view, 8> free{"run.name",
                                                  "run.output",
                                                  "run.threads",
                                                  "run.plugins",
                                                  "run.max_seconds",
                                                  "federation.frozen_rank_seconds",
-                                                 "federation.transport"};
+                                                 "federation.transport",
+                                                 "federation.transport_join_seconds"};
   return std::find(free.begin(), free.end(), key) != free.end() || key.starts_with("checkpoint.");
 }
 

@@ -11,7 +11,7 @@
 namespace fedmpi {
 
 // The dotted keys in which two resolved jobs differ and which change what is computed: not run.name, run.output,
-// run.threads, run.plugins, run.max_seconds, federation.frozen_rank_seconds, federation.transport nor [checkpoint];
+// run.threads, run.plugins, run.max_seconds, federation.frozen_rank_seconds, federation.transport* nor [checkpoint];
 // run.rounds only when the learning rate depends on it.
 FEDMPI_API std::vector<std::string> differing_keys(const std::string& job, const std::string& other);
 

@@ -2,6 +2,7 @@
 
 #include "client.hpp"
 #include "cohort.hpp"
+#include "device.hpp"
 #include "fedmpi/checkpoint.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/plugin.hpp"
@@ -26,6 +27,11 @@ void check_fit(const Experiment& experiment) {
   const Model& model = *experiment.model;
   const Dataset& dataset = *experiment.dataset;
   const Job& job = experiment.job;
+  if (!model.runs_on(experiment.device.type()))
+    throw ConfigError(
+        fmt::format("{}: the model '{}' trains on CPUs alone: set run.device = \"cpu\", or choose another", job.source,
+                    job.model.name),
+        job.source, "run.device");
   if (dataset.task() != model.task())
     throw ConfigError(
         fmt::format("{}: the dataset '{}' is for {}, but the model '{}' for {}: choose another of the two", job.source,
@@ -109,9 +115,11 @@ void try_strategy(const Plugin& plugin, const Options& options, const Experiment
 
 }  // namespace
 
-Experiment load_experiment(Job job) {
+Experiment load_experiment(Job job, int place_on_node) {
   Experiment experiment{.job = std::move(job), .versions = library_versions()};
   load_rule_files(experiment.job);
+  experiment.device = open_device(experiment.job.run.device, place_on_node);
+  experiment.versions.merge(device_versions(experiment.device));
   const auto search_path = plugin_search_path(experiment.job.plugin_directories);
   const auto choose = [&]<class Interface>(std::unique_ptr<Interface>& object, const PluginChoice& choice,
                                            const char* section) {
@@ -126,6 +134,11 @@ Experiment load_experiment(Job job) {
   const auto [strategy_plugin, strategy] = choose(experiment.strategy, experiment.job.strategy, "strategy");
   const Options model = choose(experiment.model, experiment.job.model, "model").second;
   const Options dataset = choose(experiment.dataset, experiment.job.dataset, "data").second;
+  if (experiment.job.federation.transport != "mpi") {
+    std::unique_ptr<Transport> transport;
+    choose(transport, {.name = experiment.job.federation.transport}, "federation");
+    experiment.transport = std::move(transport);
+  }
   experiment.resolved_job = resolved_toml(experiment.job, strategy, model, dataset);
   assign_roles(*experiment.strategy, *experiment.model);
   experiment.strategy->prepare(experiment.job.training, experiment.model->layout(), experiment.job.federation.clients);

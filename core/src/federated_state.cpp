@@ -20,14 +20,19 @@ namespace {
 constexpr std::string_view engine_prefix = "engine.";
 constexpr const char* server_vectors_name = "engine.server_vectors";
 
+at::Tensor zeros(at::IntArrayRef sizes, at::Device device) {
+  if (device.is_cpu()) return zeros_on_node(sizes, at::kFloat);
+  return at::zeros(sizes, at::TensorOptions(at::kFloat).device(device));
+}
+
 }  // namespace
 
 FederatedState::FederatedState(Experiment& experiment, std::filesystem::path states, std::filesystem::path newer)
-    : global{zeros_on_node({experiment.model->layout().size()}, at::kFloat)},
+    : global{zeros({experiment.model->layout().size()}, experiment.device)},
       shared{global.narrow(0, 0, experiment.model->layout().shared_size())},
       parameters{global.narrow(0, 0, experiment.model->layout().shared_parameters_size())},
       server_vectors{
-          zeros_on_node({experiment.strategy->exchange().num_server_vectors, parameters.numel()}, at::kFloat)},
+          zeros({experiment.strategy->exchange().num_server_vectors, parameters.numel()}, experiment.device)},
       clients{
           std::move(states), std::move(newer),
           kept_sizes(experiment.strategy->exchange(), experiment.model->layout(), experiment.job.federation.compression)
@@ -36,14 +41,16 @@ FederatedState::FederatedState(Experiment& experiment, std::filesystem::path sta
       experiment_{experiment} {}
 
 void FederatedState::initialize() {
-  experiment_.model->initialize(global, random_key(experiment_.job.run.seed, Purpose::initialise));
+  const at::Tensor values = global.cpu();
+  experiment_.model->initialize(values, random_key(experiment_.job.run.seed, Purpose::initialise));
+  global.copy_(values);
 }
 
 void FederatedState::restore(const Checkpoint& checkpoint) {
   global.copy_(checkpoint.parameters);
   std::vector<NamedTensor> of_strategy;
   for (const NamedTensor& state : checkpoint.strategy_state)
-    if (!state.name.starts_with(engine_prefix)) of_strategy.push_back(state);
+    if (!state.name.starts_with(engine_prefix)) of_strategy.push_back({state.name, state.tensor.to(global.device())});
   if (server_vectors.size(0) > 0) {
     const at::Tensor saved = find_state(checkpoint.strategy_state, server_vectors_name);
     if (saved.scalar_type() != at::kFloat || saved.sizes() != server_vectors.sizes())
@@ -55,8 +62,9 @@ void FederatedState::restore(const Checkpoint& checkpoint) {
 }
 
 ServerState FederatedState::save() const {
-  ServerState state{.global = global, .strategy = experiment_.strategy->state()};
+  ServerState state{.global = global.cpu(), .strategy = experiment_.strategy->state()};
   if (server_vectors.size(0) > 0) state.strategy.push_back({server_vectors_name, server_vectors});
+  for (NamedTensor& part : state.strategy) part.tensor = part.tensor.cpu();
   for (NamedTensor& kept : clients.save()) state.strategy.push_back(std::move(kept));
   return state;
 }

@@ -17,7 +17,8 @@ namespace fedmpi {
 // communication. Main thread only.
 class FEDMPI_API FederatedState {
  public:
-  // All zero. Clients' files of rounds that a run goes on from lie in `states`, those of its own rounds in `newer`.
+  // All zero, the tensors on the experiment's device. Clients' files of rounds that a run goes on from lie in `states`,
+  // those of its own rounds in `newer`.
   FederatedState(Experiment& experiment, std::filesystem::path states, std::filesystem::path newer);
 
   at::Tensor global;          // float32 [layout.size()]
@@ -29,7 +30,7 @@ class FEDMPI_API FederatedState {
   // On the server: what comes before the first round, or after a checkpoint's.
   void initialize();
   void restore(const Checkpoint& checkpoint);
-  ServerState save() const;
+  ServerState save() const;  // on the CPU; there it is no copy
 
   // On the server: the next round's. `mean`: of what clients sent, weighted, in the order of Host::sum. `next`: of a
   // strategy on slices, as aggregate_slices gives it, else undefined. Error when the strategy throws or gives something

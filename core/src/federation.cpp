@@ -19,7 +19,7 @@ namespace {
 Experiment make_experiment(Communicator& communicator, RunRequest& request) {
   share_job_text(communicator, request);
   Experiment experiment;
-  agree(communicator, [&] { experiment = load_experiment(requested_job(request)); });
+  agree(communicator, [&] { experiment = load_experiment(requested_job(request), communicator.place_on_node()); });
   return experiment;
 }
 

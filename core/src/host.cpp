@@ -27,10 +27,10 @@ Host::Host(Experiment& experiment, const Partition& partition, const ClientState
       residual_size_{
           kept_sizes(experiment.strategy->exchange(), experiment.model->layout(), experiment.job.federation.compression)
               .residual},
-      trainer_{experiment.job, *experiment.model, *experiment.dataset, *experiment.strategy},
+      trainer_{experiment.job, *experiment.model, *experiment.dataset, *experiment.strategy, experiment.device},
       compression_{experiment.job.federation.compression, 1 + experiment.strategy->exchange().num_extra_updates,
                    experiment.model->layout().shared_parameters_size()},
-      sum_{sum_size(*experiment.strategy, experiment.model->layout())},
+      sum_{sum_size(*experiment.strategy, experiment.model->layout()), experiment.device},
       spool_{experiment.model->layout().shared_parameters_size()} {}
 
 void Host::begin_round(int round, int cohort_size) {
@@ -58,21 +58,27 @@ FitRecord Host::fit_one(std::int64_t client, const at::Tensor& global, const at:
                   .examples = partition_.train[static_cast<std::size_t>(client)],
                   .global = global,
                   .server_vectors = server_vectors};
+  at::Tensor in_file;  // where clients are trained on the CPU, what is copied between these is one tensor
   if (states_.is_needed()) {
     states_.remove(client, round_);
-    task.kept = states_.read(client);
+    in_file = states_.read(client);
+    task.kept = in_file.to(experiment_.device);
     task.is_first = states_.is_first(client);
   }
   const FitRecord record = trainer_.fit(task, advance);
-  at::Tensor residual;
-  if (residual_size_ > 0) residual = task.kept.narrow(0, task.kept.numel() - residual_size_, residual_size_);
-  compression_.apply(trainer_.updates(), residual,
-                     random_key(experiment_.job.run.seed, Purpose::compression, round_, client));
+  if (states_.is_needed()) in_file.copy_(task.kept);
+  if (compression_.is_on()) {
+    at::Tensor residual;
+    if (residual_size_ > 0) residual = in_file.narrow(0, in_file.numel() - residual_size_, residual_size_);
+    const at::Tensor sent = trainer_.updates().cpu();
+    compression_.apply(sent, residual, random_key(experiment_.job.run.seed, Purpose::compression, round_, client));
+    trainer_.updates().copy_(sent);
+  }
   std::optional<KeptState> kept;
-  if (states_.is_needed()) kept = states_.write(client, round_, task.kept);
+  if (states_.is_needed()) kept = states_.write(client, round_, in_file);
   try {
     if (by_slices_) {
-      spool_.append(trainer_.updates());
+      spool_.append(trainer_.updates().cpu());
       sum_.add(std::vector{trainer_.statistics()}, record.weight);
     } else {
       sum_.add(std::vector{trainer_.updates(), trainer_.statistics()}, record.weight);
@@ -87,7 +93,7 @@ FitRecord Host::fit_one(std::int64_t client, const at::Tensor& global, const at:
 
 void Host::add(std::span<const FitRecord> records, const at::Tensor& sum) {
   outcome_.records.insert(outcome_.records.end(), records.begin(), records.end());
-  sum_.sum().add_(sum);
+  sum_.sum().add_(sum.to(experiment_.device));
 }
 
 std::int64_t Host::update_bytes() const {

@@ -5,6 +5,7 @@
 #include "fedmpi/rows.hpp"
 #include "fedmpi/safetensors_writer.hpp"
 #include "fedmpi/strategy.hpp"
+#include "fedmpi/transport.hpp"
 
 #include <algorithm>
 #include <stdexcept>
@@ -28,6 +29,11 @@ std::string Dataset::vocabulary_digest() const {
 }
 
 Model::~Model() = default;
+Transport::~Transport() = default;
+
+bool Model::runs_on(at::DeviceType device) const {
+  return device == at::kCPU;
+}
 Task Model::task() const {
   return Task::classification;
 }

@@ -70,6 +70,7 @@ void read_run(const Options& options, Job& job) {
   job.run.seed = static_cast<std::uint64_t>(options.get<std::int64_t>("seed"));
   job.run.rounds = get_int(options, "rounds");
   job.run.threads = get_int(options, "threads");
+  job.run.device = options.get<std::string>("device") == "cpu" ? DeviceKind::cpu : DeviceKind::cuda;
   job.run.max_seconds = options.get<double>("max_seconds");
   if (options.has("plugins")) {
     for (const std::string& path : options.get<std::vector<std::string>>("plugins")) {
@@ -87,7 +88,9 @@ FederationSettings read_federation(const Options& options) {
           .on_client_failure =
               options.get<std::string>("on_client_failure") == "abort" ? FailurePolicy::abort : FailurePolicy::drop,
           .round_deadline_seconds = options.get<double>("round_deadline_seconds"),
-          .frozen_rank_seconds = options.get<double>("frozen_rank_seconds")};
+          .frozen_rank_seconds = options.get<double>("frozen_rank_seconds"),
+          .transport = options.get<std::string>("transport"),
+          .transport_join_seconds = options.get<double>("transport_join_seconds")};
 }
 
 LearningRateSchedule schedule_named(const std::string& name) {

@@ -13,6 +13,9 @@ constexpr OptionSpec run_keys[] = {
     {"seed", OptionType::integer, "42", "of everything random", 0, int64_maximum},
     {"rounds", OptionType::integer, "3", "rounds of training", 1, int_maximum},
     {"threads", OptionType::integer, "0", "per rank; 0: the node's cores shared among its ranks", 0, 1024},
+    {"device", OptionType::string, "cpu",
+     "what clients are trained on; \"cuda\": the node's GPUs shared among its ranks", -unbounded, unbounded,
+     "cpu|cuda"},
     {"max_seconds", OptionType::number, "0", "stop in time, to be resumed; 0: no limit but a Slurm allocation's", 0,
      1e9},
     {"plugins", OptionType::strings, "", "directories that are searched for plugins first"},
@@ -40,7 +43,10 @@ constexpr OptionSpec federation_keys[] = {
     {"compression", OptionType::string, "none",
      "of what a client sends: a rule of `fedmpi plugins`, or { name = \"int8\", block_size = 64 }", -unbounded,
      unbounded, "none|bf16|int8|top_k"},
-    {"transport", OptionType::string, "mpi", "what carries the parameters", -unbounded, unbounded, "mpi"},
+    {"transport", OptionType::string, "mpi",
+     "what carries the parameters: \"mpi\", or a transport plugin such as \"nccl\", which takes a GPU for each rank"},
+    {"transport_join_seconds", OptionType::number, "120", "how long ranks of a transport plugin wait for each other", 1,
+     1e6},
 };
 
 constexpr OptionSpec strategy_keys[] = {

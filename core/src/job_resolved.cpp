@@ -43,6 +43,7 @@ Values run_values(const Job& job) {
           {"seed", static_cast<std::int64_t>(job.run.seed)},
           {"rounds", std::int64_t{job.run.rounds}},
           {"threads", std::int64_t{job.run.threads}},
+          {"device", std::string{job.run.device == DeviceKind::cpu ? "cpu" : "cuda"}},
           {"max_seconds", job.run.max_seconds},
           {"plugins", plugins}};
 }
@@ -56,7 +57,8 @@ Values federation_values(const FederationSettings& federation) {
           {"on_client_failure", std::string{federation.on_client_failure == FailurePolicy::abort ? "abort" : "drop"}},
           {"round_deadline_seconds", federation.round_deadline_seconds},
           {"frozen_rank_seconds", federation.frozen_rank_seconds},
-          {"transport", std::string{"mpi"}}};
+          {"transport", federation.transport},
+          {"transport_join_seconds", federation.transport_join_seconds}};
 }
 
 std::string name_of(LearningRateSchedule schedule) {

@@ -70,7 +70,7 @@ class AdamW final : public Optimizer {
     for (const Part& part : parts_) {
       first_moments_.push_back(at::zeros_like(part.values));
       second_moments_.push_back(at::zeros_like(part.values));
-      num_steps_.push_back(at::zeros({1}, at::kFloat));
+      num_steps_.push_back(at::zeros({1}, part.values.options()));
     }
   }
 
@@ -120,6 +120,8 @@ double schedule_factor(const TrainingSettings& settings, double progress) {
 }
 
 double l2_norm(const at::Tensor& vector) {
+  if (!vector.is_cpu())
+    return at::linalg_vector_norm(vector, 2, std::nullopt, /*keepdim=*/false, at::kDouble).item<double>();
   constexpr std::int64_t block = 1 << 14;
   const float* values = vector.const_data_ptr<float>();
   const std::int64_t size = vector.numel(), num_blocks = (size + block - 1) / block;

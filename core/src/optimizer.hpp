@@ -22,9 +22,9 @@ class FEDMPI_API Optimizer {
   virtual void step(double factor, Trained trained = Trained::all) = 0;
 };
 
-// values and gradients: float32 [layout.trainable_size()], kept; statistics are left as they are. "sgd": SGD with
-// (heavy-ball) momentum and L2 weight decay as in PyTorch's torch.optim.SGD. "adamw": Loshchilov & Hutter 2019,
-// algorithm 2, as torch.optim.AdamW.
+// values and gradients: float32 [layout.trainable_size()] on one device, kept; statistics are left as they are. "sgd":
+// SGD with (heavy-ball) momentum and L2 weight decay as in PyTorch's torch.optim.SGD. "adamw": Loshchilov & Hutter
+// 2019, algorithm 2, as torch.optim.AdamW.
 FEDMPI_API std::unique_ptr<Optimizer> make_optimizer(const TrainingSettings& settings, const Layout& layout,
                                                      at::Tensor values, at::Tensor gradients);
 
@@ -32,7 +32,7 @@ FEDMPI_API std::unique_ptr<Optimizer> make_optimizer(const TrainingSettings& set
 // or falling to 0 along a line or half a cosine.
 FEDMPI_API double schedule_factor(const TrainingSettings& settings, double progress);
 
-// The L2 norm. The sum of squares is taken in fixed blocks: its bits do not depend on the number of threads.
+// The L2 norm. On the CPU the sum of squares is taken in fixed blocks: its bits do not depend on the number of threads.
 FEDMPI_API double l2_norm(const at::Tensor& vector);
 
 // Scales gradients so that their L2 norm is at most `max_norm` (torch.nn.utils.clip_grad_norm_). Returns the norm

@@ -69,7 +69,7 @@ void PartialRounds::begin_round(int round, const at::Tensor& global) {
 }
 
 const std::string& PartialRounds::origin() {
-  if (origin_.empty()) origin_ = digest(fingerprint(experiment_) + digest(global_));
+  if (origin_.empty()) origin_ = digest(fingerprint(experiment_) + digest(global_.cpu()));
   return origin_;
 }
 
@@ -107,7 +107,7 @@ void PartialRounds::save(const Host& host, bool now) {
   const fs::path path =
       directory_ / fmt::format("{}{:04}_{:06}_{:.12}.h5", prefix, round_, records.size(), digest(clients));
   try {
-    save_partial_round(path, {.round = round_, .origin = origin(), .records = records, .sum = host.sum().sum()});
+    save_partial_round(path, {.round = round_, .origin = origin(), .records = records, .sum = host.sum().sum().cpu()});
     num_saved_ = records.size();
     remove_all(std::exchange(sources_, {path}));
   } catch (const std::exception& error) {

@@ -86,6 +86,7 @@ boost::dll::shared_library open_library(const fs::path& path) {
 }
 
 std::string section_of(const std::string& kind) {
+  if (kind == "transport") return "federation";
   return kind == "dataset" ? "data" : kind;
 }
 

@@ -23,8 +23,8 @@ struct KindDirectory {
   const char* kind;
   const char* directory;
 };
-constexpr std::array<KindDirectory, 3> kinds{
-    {{"strategy", "strategies"}, {"model", "models"}, {"dataset", "datasets"}}};
+constexpr std::array<KindDirectory, 4> kinds{
+    {{"strategy", "strategies"}, {"model", "models"}, {"dataset", "datasets"}, {"transport", "transports"}}};
 
 std::vector<fs::path> sub_directories(const std::string& kind) {
   for (const auto& [name, directory] : kinds) {

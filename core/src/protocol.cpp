@@ -60,12 +60,14 @@ Protocol::Protocol(Communicator& communicator, Experiment& experiment, const Run
 }
 
 Protocol::~Protocol() {
+  communicator_.drop_transport();  // the experiment's
   std::error_code ignored;
   if (owns_scratch_) std::filesystem::remove_all(scratch_, ignored);
 }
 
 RunEnd Protocol::run(bool& begun) {
   check_same_everywhere();
+  communicator_.set_transport(experiment_.transport, experiment_.device, job_.federation.transport_join_seconds);
   prepare();
   try {
     begun = true;
@@ -142,10 +144,12 @@ void Protocol::begin() {
       state_->initialize();
   });
   if (!verifies_) agree(communicator_, [&] { open_log(job_.run.output / "log"); });
-  log(LogLevel::info, fmt::format("{} clients on {} rank{}, {} thread{} a rank, {} parameters{}",
-                                  job_.federation.clients, communicator_.size(), communicator_.size() == 1 ? "" : "s",
-                                  threads, threads == 1 ? "" : "s", experiment_.model->layout().shared_size(),
-                                  verifies_ ? "" : fmt::format(", output in {}", job_.run.output.string())));
+  log(LogLevel::info,
+      fmt::format("{} clients on {} rank{}, {} thread{} a rank, {}{} parameters{}", job_.federation.clients,
+                  communicator_.size(), communicator_.size() == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
+                  experiment_.device.is_cpu() ? "" : "GPU " + experiment_.versions.at("gpu") + ", ",
+                  experiment_.model->layout().shared_size(),
+                  verifies_ ? "" : fmt::format(", output in {}", job_.run.output.string())));
   if (communicator_.is_server() && communicator_.size() > 1 && !communicator_.shares_memory())
     log(LogLevel::info, "the system lets no rank read another's memory, or limits the size of files: all is sent");
   if (record_ && !verifies_ && job_.data.partition.name != "iid")
@@ -405,7 +409,7 @@ void Protocol::aggregate(std::span<const FitRecord> records) {
   at::Tensor next;  // of a strategy on slices
   if (exchange_.aggregation == Aggregation::slices)
     next = aggregate_slices(communicator_, *experiment_.strategy, round, host_->outcome().records, host_->spool(),
-                            state_->parameters, state_->server_vectors);
+                            state_->parameters.cpu(), state_->server_vectors.cpu());
   sum_is_spent_ = communicator_.is_server();
   communicator_.reduce_sum(host_->sum().sum());
   agree(communicator_, [&] {

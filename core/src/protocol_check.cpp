@@ -16,6 +16,7 @@ namespace fedmpi {
 
 std::optional<CheckReport> Protocol::check(const CheckRequest& request, const Stopwatch& since_start) {
   check_same_everywhere();
+  communicator_.set_transport(experiment_.transport, experiment_.device, job_.federation.transport_join_seconds);
   prepare();
   const NodeView view = view_of_node(communicator_, job_.run.output);
   const std::vector<NodeView> views = communicator_.all_gather(std::span(&view, 1));

@@ -241,7 +241,7 @@ void RateMeasurement::slice(std::span<const FitRecord> records, int round) {
   const Slices slices(clients, state_.parameters.numel());
   const std::int64_t length = slices.share(0, 0).length;
   at::Tensor updates = at::randn({std::ssize(records), length}, at::kFloat).mul_(1e-3);
-  at::Tensor vectors = state_.server_vectors.narrow(1, 0, length).clone();
+  at::Tensor vectors = state_.server_vectors.narrow(1, 0, length).clone().cpu();
   for (int turn = 0; turn < 2; ++turn) {  // the first is not timed
     const Stopwatch stopwatch;
     if (strategy.exchange().products) {
@@ -253,7 +253,7 @@ void RateMeasurement::slice(std::span<const FitRecord> records, int round) {
     }
     const Slices some(clients, state_.parameters.numel());
     const at::Tensor travels = updates.narrow(0, 0, std::ssize(clients[0])).clone();
-    some.aggregate(strategy, all, travels, state_.parameters.narrow(0, 0, length).clone(), vectors);
+    some.aggregate(strategy, all, travels, state_.parameters.narrow(0, 0, length).clone().cpu(), vectors);
     rates_.slice_seconds = stopwatch.seconds();
   }
 }

@@ -48,10 +48,11 @@ at::Tensor AutogradModel::features_of(const Batch& batch) const {
                     name_, fmt::join(input_shape_, ", "), fmt::join(own_shape, ", "), shape_option_));
   std::vector<std::int64_t> shape{batch.features.size(0)};
   shape.insert(shape.end(), input_shape_.begin(), input_shape_.end());
-  return batch.features.reshape(shape);
+  return batch.features.reshape(shape).to(device_);
 }
 
 void AutogradModel::bind(at::Tensor values, at::Tensor gradients, Precision) {
+  device_ = values.device();
   parameters_.clear();
   for (std::size_t i = 0; i < layout_.num_tensors(); ++i) {
     at::Tensor parameter = layout_.view(values, i).variable_data();
@@ -106,7 +107,7 @@ at::Tensor dropped(const at::Tensor& in, double probability, RandomKey key) {
     word = i % 2 == 0 ? random.next() : word >> 16;
     factors[i] = (word & 0xffff) < threshold ? 0.0F : scale;
   }
-  return in * mask;
+  return in * mask.to(in.device());
 }
 
 }  // namespace fedmpi

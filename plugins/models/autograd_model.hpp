@@ -19,6 +19,7 @@ class AutogradModel : public Model {
  public:
   const Layout& layout() const override { return layout_; }
   void set_layout(Layout layout) override { layout_ = std::move(layout); }
+  bool runs_on(at::DeviceType) const override { return true; }
   Task task() const override { return num_labels_ == 1 ? Task::regression : Task::classification; }
   std::int64_t num_labels() const override { return num_labels_; }
   void check(const Batch& batch) const override;
@@ -45,6 +46,7 @@ class AutogradModel : public Model {
   std::vector<std::int64_t> input_shape_;
   std::int64_t num_labels_;
   Layout layout_;
+  at::Device device_ = at::kCPU;
   std::vector<at::Tensor> parameters_;
 };
 

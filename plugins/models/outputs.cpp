@@ -8,13 +8,13 @@
 namespace fedmpi {
 
 at::Tensor mean_loss(const at::Tensor& outputs, const Batch& batch) {
-  return batch.targets.defined() ? at::mse_loss(outputs.flatten(), batch.targets)
-                                 : at::cross_entropy_loss(outputs, batch.labels);
+  return batch.targets.defined() ? at::mse_loss(outputs.flatten(), batch.targets.to(outputs.device()))
+                                 : at::cross_entropy_loss(outputs, batch.labels.to(outputs.device()));
 }
 
 BatchResult score(const at::Tensor& outputs, const Batch& batch) {
-  if (!batch.targets.defined()) return score_log_probabilities(outputs.detach().log_softmax(1), batch.labels);
-  const at::Tensor predicted = outputs.detach().flatten();
+  if (!batch.targets.defined()) return score_log_probabilities(outputs.detach().log_softmax(1).cpu(), batch.labels);
+  const at::Tensor predicted = outputs.detach().flatten().cpu();
   const auto from = predicted.accessor<float, 1>(), to = batch.targets.accessor<float, 1>();
   BatchResult result{.num_examples = batch.targets.size(0)};
   for (std::int64_t i = 0; i < result.num_examples; ++i) {

@@ -1,10 +1,10 @@
 """Whatever is done to a run at a random moment, it goes on to the same digests.
 
     faults.py --fedmpi PROGRAM --mpirun MPIRUN --workdir DIR [--seed 1] [--count 5] [--only stop kill ...]
-              [--job exchange]
+              [--job exchange] [--plugins DIR --transport NAME]
 
 Runs a small job undisturbed once, then disturbs it `count` times in each way, goes on with it on another number of ranks
-and compares every round's digest. A failure names its number: the same seed and --only and a --count past it repeat it.
+and compares every round's digest. With a transport plugin the runs that are disturbed have it, and the undisturbed one has MPI. A failure names its number: the same seed and --only and a --count past it repeat it.
 """
 import argparse
 import json
@@ -70,15 +70,16 @@ class Tools:
     def __init__(self, args):
         self.fedmpi, self.mpirun = str(pathlib.Path(args.fedmpi).resolve()), args.mpirun
         self.tcp_share = args.tcp_share
+        self.transport = ["--plugins", args.plugins, "--set", f"federation.transport={args.transport}"] if args.plugins else []
         self.expected = []
         self.noticed = 0  # losses of ranks that a run had to do something about
         self.restored = 0  # runs that went on with parts of rounds
-        self.directory = args.workdir.resolve() / f"faults_{args.job}"
+        self.directory = args.workdir.resolve() / f"faults_{args.job}{'_transport' if args.plugins else ''}"
 
     def start(self, ranks, output, *arguments, launcher_options=(), **more):
         """0 ranks: one, without a launcher."""
         launch = [*launcher(self.mpirun, ranks), *launcher_options] if ranks > 0 else []
-        command = [*launch, self.fedmpi, "run", str(self.directory / "job.toml"), "--output", output, *arguments]
+        command = [*launch, self.fedmpi, "run", str(self.directory / "job.toml"), "--output", output, *self.transport, *arguments]
         with self.said(output).open("ab") as said:
             return subprocess.Popen(command, env=environment(), cwd=self.directory, stdout=said, stderr=said, **more)
 
@@ -266,6 +267,8 @@ def main():
     parser.add_argument("--count", type=int, default=5)
     parser.add_argument("--tcp-share", type=float, default=0.2, help="of the runs that lose ranks, over TCP")
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
+    parser.add_argument("--plugins", type=pathlib.Path, help="directory of a transport plugin")
+    parser.add_argument("--transport", default="stand_in", help="its name")
     parser.add_argument("--job", choices=JOBS, default="fitting", help="what most of its time is spent on")
     args = parser.parse_args()
     tools = Tools(args)
@@ -273,7 +276,9 @@ def main():
     tools.directory.mkdir(parents=True)
     (tools.directory / "job.toml").write_text(JOBS[args.job], encoding="utf-8")
     started = time.time()
+    transport, tools.transport = tools.transport, []
     tools.go_on(3, tools.directory / "undisturbed")
+    tools.transport = transport
     seconds = time.time() - started
     tools.expected = digests(tools.directory / "undisturbed")
     print(f"undisturbed: {len(tools.expected) - 1} rounds in {seconds:.1f} s, {tools.expected[-1][:12]}", flush=True)

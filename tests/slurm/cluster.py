@@ -41,7 +41,8 @@ SlurmdParameters=config_overrides
 TreeWidth=65533
 PropagateResourceLimits=NONE
 SlurmdTimeout=60
-NodeName={nodes} NodeAddr=127.0.0.1 Port=[27001-{last_port}] CPUs={cpus} RealMemory=100000 State=UNKNOWN
+GresTypes=gpu
+NodeName={nodes} Gres=gpu:4 NodeAddr=127.0.0.1 Port=[27001-{last_port}] CPUs={cpus} RealMemory=100000 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -68,6 +69,9 @@ class Cluster:
         (self.directory / "slurm.conf").write_text(CONFIGURATION.format(
             host=socket.gethostname(), user=getpass.getuser(), directory=self.directory, nodes=f"n[1-{len(self.nodes)}]",
             last_port=27000 + len(self.nodes), cpus=self.cpus), encoding="utf-8")
+        # To be asked for. Slurm wants a device for each, whatever it is.
+        devices = "".join(f"Name=gpu File=/dev/{device}\n" for device in ("null", "zero", "full", "random"))
+        (self.directory / "gres.conf").write_text(devices, encoding="utf-8")
         key = self.directory / "munge.key"
         key.touch(0o400)
         key.chmod(0o600)

@@ -20,8 +20,9 @@ def smaller(script):
 
 
 class Runs:
-    def __init__(self, cluster, fedmpi, mpirun, source, workdir):
-        self.cluster, self.fedmpi, self.mpirun, self.source, self.workdir = cluster, fedmpi, mpirun, source, workdir
+    def __init__(self, cluster, fedmpi, mpirun, stand_in, source, workdir):
+        self.cluster, self.fedmpi, self.mpirun, self.stand_in = cluster, fedmpi, mpirun, stand_in
+        self.source, self.workdir = source, workdir
         self.references = {}
         (workdir / "jobs").symlink_to(source / "jobs")
         (workdir / "slurm").mkdir()

@@ -1,6 +1,6 @@
 """The scripts of slurm/ on a real Slurm: a controller and four nodes, all on this machine and ended with the test.
 
-    slurm.py --fedmpi PROGRAM --mpirun MPIRUN --source DIR --workdir DIR [--only NAME ...]
+    slurm.py --fedmpi PROGRAM --mpirun MPIRUN --stand-in DIR --source DIR --workdir DIR [--only NAME ...]
 
 Every run must end with the digests of one that a single process did undisturbed.
 """
@@ -83,6 +83,21 @@ def hetjob(runs):
         assert "8 clients on 3 ranks, 1 thread a rank" in runs.log(name), runs.log(name)
 
 
+def gpu(runs):
+    """A GPU is asked for with each rank, and found by nobody: the stand-in for NCCL carries what lies in the nodes' memory."""
+    runs.cluster.environment.update(FEDMPI_PLUGIN_PATH=str(runs.stand_in), FEDMPI_STAND_IN_DIRECTORY=str(runs.workdir))
+    here = ["run.device=cpu", "federation.transport=stand_in"]
+    for launcher, name in (("srun", "gpu-srun"), (runs.mpirun, "gpu-mpirun")):
+        job = runs.submit("gpu.sbatch", name, launcher=launcher, settings=here)
+        runs.finish(job)
+        runs.compare(name)
+        assert "8 clients on 4 ranks, 1 thread a rank" in runs.log(name), runs.log(name)
+    job = runs.submit("gpu.sbatch", "gpu-none", launcher=runs.mpirun)
+    runs.finish(job, "FAILED")
+    assert "run.device = \"cuda\"" in runs.printed(job), runs.printed(job)
+    assert not (runs.workdir / "gpu-none").exists()
+
+
 def requeue_at_the_end_of_time(runs):
     """Two minutes of wall time, of which the signal leaves 20 to 50 s, for a run of more than 100 s."""
     seconds = statistics.median(line["seconds"]["total"] for line in runs.metrics("plain-srun")[1:])
@@ -158,7 +173,7 @@ def readme(runs):
             runs.finish(job, tasks=6 if "sweep" in command else 1)
 
 
-CHECKS = {check.__name__: check for check in (plain, across_nodes, sweep, hetjob, requeue_by_signal, requeue_without_progress,
+CHECKS = {check.__name__: check for check in (plain, across_nodes, gpu, sweep, hetjob, requeue_by_signal, requeue_without_progress,
                                              lost_rank, lost_node, readme, requeue_at_the_end_of_time)}
 
 
@@ -166,6 +181,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fedmpi", required=True, type=pathlib.Path)
     parser.add_argument("--mpirun", required=True)
+    parser.add_argument("--stand-in", required=True, type=pathlib.Path, help="directory of the transport plugin \"stand_in\"")
     parser.add_argument("--source", required=True, type=pathlib.Path)
     parser.add_argument("--workdir", required=True, type=pathlib.Path)
     parser.add_argument("--only", nargs="+", choices=CHECKS, default=list(CHECKS))
@@ -178,7 +194,7 @@ def main():
     workdir.mkdir(parents=True)
     (workdir / "job.toml").write_text(JOB, encoding="utf-8")
     with Cluster(directory, num_nodes=4, cpus=16) as cluster:
-        runs = Runs(cluster, args.fedmpi.resolve(), args.mpirun, args.source.resolve(), workdir)
+        runs = Runs(cluster, args.fedmpi.resolve(), args.mpirun, args.stand_in.resolve(), args.source.resolve(), workdir)
         for name in args.only:
             started = time.monotonic()
             try:

@@ -57,5 +57,35 @@ TEST(FixedPointSum, RefusesWhatDoesNotFitAndKeepsTheSum) {
   EXPECT_EQ(sum.mean(4.0)[1].item<float>(), -0x1.0p28F);
 }
 
+// On the CPU both ways can be asked.
+TEST(FixedPointSum, OtherDevicesGiveTheSameBits) {
+  constexpr std::int64_t size = 10'000;
+  const double weight = 37.7;
+  at::Tensor update = at::empty({2, size}, at::kFloat);
+  RandomStream stream{random_key(8, Purpose::synthetic)};
+  for (std::int64_t i = 0; i < 2 * size; ++i) {
+    const double magnitude = std::pow(10.0, 8.0 * stream.uniform() - 7.0);
+    update.view(-1)[i] = static_cast<float>(magnitude * stream.normal());
+  }
+  update[0][0] = 0x1.0p-33F;  // half a unit: to the even one
+  update[0][1] = 0x1.8p-32F;
+  for (const double factor : {weight, 1.0}) {
+    FixedPointSum here(2 * size);
+    here.clear(3);
+    here.add(std::vector{update}, factor);
+    const at::Tensor there = at::zeros({2 * size}, at::kLong);
+    add_on_device(there, update, factor * 0x1.0p32);
+    EXPECT_TRUE(at::equal(here.sum(), there)) << factor;
+    EXPECT_TRUE(at::equal(here.mean(91.3), quotient_on_device(there, 91.3 * 0x1.0p32)));
+  }
+  const double largest = update.to(at::kDouble).abs().max().item<double>();
+  EXPECT_TRUE(fits_on_device(update, weight, largest * weight));
+  EXPECT_FALSE(fits_on_device(update, weight, largest * weight * 0.999));
+  update[1][5] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_FALSE(fits_on_device(update, weight, 0x1.0p60));
+  update[1][5] = -std::numeric_limits<float>::infinity();
+  EXPECT_FALSE(fits_on_device(update, weight, 0x1.0p60));
+}
+
 }  // namespace
 }  // namespace fedmpi

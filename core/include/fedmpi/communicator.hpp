@@ -12,11 +12,13 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 namespace fedmpi {
 
 class NodeGroup;
 class PeerWatch;
+class Transport;
 
 // Initialises MPI and finalises it, unless an exception is on its way out or ranks were or may be lost: MPI_Finalize
 // could then wait for ever. One in a process, in main.
@@ -45,8 +47,8 @@ struct RankLost {};
 
 // Collectives over all ranks of the job, or over those of one group, apart from all other communicators. Main thread
 // only. Every rank must call every function in the same order: only federation.cpp, run_sweep.cpp, protocol*.cpp and
-// aggregation.cpp do. Tensors are 1-D, contiguous, on the CPU; dtype and length must be the same on all ranks. Errors:
-// Error naming the MPI call, and RankLost.
+// aggregation.cpp do. Tensors are 1-D, contiguous, on the CPU or, for broadcast and reduce_sum, on any device; dtype
+// and length must be the same on all ranks. Errors: Error naming the MPI call, and RankLost.
 class FEDMPI_API Communicator {
  public:
   // Made by all ranks of the job together: one communicator for all that give the same group. Watches for frozen ranks,
@@ -66,10 +68,18 @@ class FEDMPI_API Communicator {
   // The lowest rank on this rank's node, as they were numbered when the job began.
   int node() const noexcept { return node_; }
   int num_nodes() const;  // that ranks are on now
+  // This rank's number among all of the job that are on its node, whatever their group.
+  int place_on_node() const noexcept { return place_on_node_; }
   // Whether the ranks of each node can read each other's node memory.
   bool shares_memory() const noexcept { return shares_memory_; }
   // After so many seconds a stopped rank on a node with others is ended; 0: never.
   void set_frozen_rank_seconds(double seconds) { session_.end_frozen({}, seconds); }
+
+  // From now on `transport` carries buffers of float32 and int64 that lie on `device`; none: MPI does, as it does all
+  // else. Ranks have `join_seconds` to come together, now and after some were lost. AgreedError when one does not, or
+  // when two would use what the transport wants one of for each. Collective.
+  void set_transport(std::shared_ptr<Transport> transport, at::Device device, double join_seconds);
+  void drop_transport() noexcept;  // on this rank alone: no collective may follow that it would carry
 
   // What lies in node memory on every rank (zeros_on_node) is not sent within a node, where the system lets its ranks
   // read each other's and it is not small.
@@ -128,6 +138,11 @@ class FEDMPI_API Communicator {
 
  private:
   struct Handle;
+  bool goes_by_transport(const at::Tensor& buffer) const;
+  void join_transport();
+  Transport& joined_transport();
+  std::function<void()> watch() const;
+  void leave_transport() noexcept;
   bool goes_by_node(const at::Tensor& buffer) const;
   NodeGroup node_group();
   void tell_hosts(std::int64_t word);
@@ -141,6 +156,7 @@ class FEDMPI_API Communicator {
   int size_ = 1;
   int cores_per_host_ = 1;
   int node_ = 0;
+  int place_on_node_ = 0;
   std::vector<int> nodes_;  // of each rank
   bool shares_memory_ = false;
   bool stop_ = false;  // asked for since the last await_reports

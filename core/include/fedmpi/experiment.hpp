@@ -6,6 +6,7 @@
 #include "fedmpi/model.hpp"
 #include "fedmpi/plugin.hpp"
 #include "fedmpi/strategy.hpp"
+#include "fedmpi/transport.hpp"
 
 #include <filesystem>
 #include <map>
@@ -23,11 +24,14 @@ struct Experiment {
   std::unique_ptr<Strategy> strategy;
   std::unique_ptr<Model> model;
   std::unique_ptr<Dataset> dataset;
+  std::shared_ptr<Transport> transport;         // none: MPI
+  at::Device device = at::kCPU;                 // on which clients are trained
   std::map<std::string, std::string> versions;  // of libraries and, as "plugin.model", the plugins' digests
   std::vector<Plugin> plugins;                  // of the strategy, the model and the dataset
 };
 
-// Throws UserErrors: a plugin that is not there, a wrong option, a model and a dataset that do not fit together.
-FEDMPI_API Experiment load_experiment(Job job);
+// For the rank with this number among those of its node. Throws UserErrors: a plugin that is not there, a wrong option,
+// a model and a dataset that do not fit together, no such device.
+FEDMPI_API Experiment load_experiment(Job job, int place_on_node = 0);
 
 }  // namespace fedmpi

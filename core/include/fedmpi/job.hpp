@@ -15,12 +15,15 @@ namespace fedmpi {
 
 // One experiment, as one TOML file describes it. The tables of keys in job_keys.cpp hold defaults, ranges and help.
 
+enum class DeviceKind { cpu, cuda };
+
 struct RunSettings {
   std::string name;
   std::filesystem::path output;  // default runs/<name>
   std::uint64_t seed = 0;
   int rounds = 0;
-  int threads = 0;           // per rank; 0: the cores of the node shared among its ranks
+  int threads = 0;  // per rank; 0: the cores of the node shared among its ranks
+  DeviceKind device = DeviceKind::cpu;
   double max_seconds = 0.0;  // 0: no limit
   bool operator==(const RunSettings&) const = default;
 };
@@ -48,6 +51,8 @@ struct FederationSettings {
   double frozen_rank_seconds = 0.0;     // 0: never ended
   RuleChoice sampling = {};
   RuleChoice compression = {};  // of what a client sends
+  std::string transport = {};   // "mpi", or a plugin
+  double transport_join_seconds = 0.0;
   bool operator==(const FederationSettings&) const = default;
 };
 

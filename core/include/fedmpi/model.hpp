@@ -40,6 +40,9 @@ class FEDMPI_API Model {
   // cannot have.
   virtual void set_layout(Layout layout) = 0;
 
+  // Whether it can be bound to buffers on such a device: the CPU alone unless overridden.
+  virtual bool runs_on(at::DeviceType device) const;
+
   virtual Task task() const;                    // classification unless overridden
   virtual std::int64_t num_labels() const = 0;  // 1 for regression
 
@@ -51,8 +54,8 @@ class FEDMPI_API Model {
   // Random ones are a function of `key` alone.
   virtual void initialize(at::Tensor values, RandomKey key) = 0;
 
-  // Called once, before fit and evaluate. float32, contiguous: values [layout().size()],
-  // gradients [layout().trainable_size()]. Both outlive the model's use.
+  // Called once, before fit and evaluate. float32, contiguous, on one device: values [layout().size()],
+  // gradients [layout().trainable_size()]. Both outlive the model's use. Batches and predictions are on the CPU.
   virtual void bind(at::Tensor values, at::Tensor gradients, Precision precision) = 0;
 
   // The engine changed the values (a broadcast, an optimizer step): drop whatever was derived from them. Frozen tensors

@@ -22,7 +22,7 @@ struct PluginInfo {
   std::uint32_t abi_version;
   std::uint32_t struct_size;
   const char* build_stamp;  // LibTorch, C++ library and its ABI: see version.hpp
-  const char* kind;         // "strategy", "model", "dataset"
+  const char* kind;         // "strategy", "model", "dataset", "transport"
   const char* name;         // as in the job file; the file is <name>.so
   const char* version;
   const char* summary;  // one line
@@ -61,8 +61,8 @@ struct Plugin {
 };
 
 // Directories searched in order: what the job or the command line names, FEDMPI_PLUGIN_PATH (colon-separated),
-// then the program's own. A plugin lies in DIR/strategies, DIR/models or DIR/datasets, by its kind, or in DIR itself.
-// Throws PluginError when a directory that was named does not exist.
+// then the program's own. A plugin lies in DIR/strategies, DIR/models, DIR/datasets or DIR/transports, by its kind, or
+// in DIR itself. Throws PluginError when a directory that was named does not exist.
 FEDMPI_API std::vector<std::filesystem::path> plugin_search_path(std::span<const std::filesystem::path> named);
 
 // Whether to load code that other users could change: a file or a directory that is theirs or that all may write to.

@@ -1,0 +1,108 @@
+#include "nccl_transport.hpp"
+
+#include "fedmpi/error.hpp"
+
+#include <chrono>
+#include <limits>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace fedmpi {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::duration;
+
+constexpr double for_ever = std::numeric_limits<double>::infinity();
+// A small buffer is there sooner than a sleeping thread is back, a large one takes as long as many sleeps.
+constexpr double spin_seconds = 1e-4, sleep_seconds = 5e-5, watch_seconds = 1e-3;
+// A rank's death shows here as a failed connection, often before MPI has noticed.
+constexpr double grace_seconds = 5.0;
+
+double since(Clock::time_point start) {
+  return duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+NcclTransport::NcclTransport(std::unique_ptr<NcclCalls> calls) : calls_{std::move(calls)} {}
+
+NcclTransport::~NcclTransport() {
+  calls_->abort();
+}
+
+std::string NcclTransport::open(at::Device device) {
+  return calls_->open(device);
+}
+
+std::string NcclTransport::invitation() {
+  return calls_->unique_id();
+}
+
+void NcclTransport::join(const std::string& invitation, int rank, int size, double seconds, const Watch& watch) {
+  calls_->start_join(invitation, rank, size);
+  switch (wait(seconds, watch)) {
+    case End::done:
+      return;
+    case End::failed:
+      fail("make a communicator of all ranks", watch);
+    case End::too_late:
+      break;
+  }
+  abort();
+  throw Error(
+      fmt::format("NCCL: not all {} ranks came together within {:g} s: see that their nodes reach each other "
+                  "(NCCL_DEBUG=INFO says what it tries, NCCL_SOCKET_IFNAME names a network), or raise "
+                  "federation.transport_join_seconds",
+                  size, seconds));
+}
+
+void NcclTransport::broadcast(at::Tensor buffer, const Watch& watch) {
+  calls_->start_broadcast(std::move(buffer));
+  if (wait(for_ever, watch) != End::done) fail("broadcast", watch);
+}
+
+void NcclTransport::reduce_sum(at::Tensor buffer, const Watch& watch) {
+  calls_->start_reduce_sum(std::move(buffer));
+  if (wait(for_ever, watch) != End::done) fail("sum", watch);
+}
+
+void NcclTransport::abort() noexcept {
+  calls_->abort();
+}
+
+NcclTransport::End NcclTransport::wait(double seconds, const Watch& watch) {
+  const Clock::time_point start = Clock::now();
+  double watched = 0.0;
+  for (;;) {
+    const NcclCalls::State state = calls_->state();
+    if (state != NcclCalls::State::in_progress) return state == NcclCalls::State::done ? End::done : End::failed;
+    const double waited = since(start);
+    if (waited > seconds) return End::too_late;
+    if (waited > watched + watch_seconds) {
+      watched = waited;
+      try {
+        watch();
+      } catch (...) {
+        abort();
+        throw;
+      }
+    }
+    if (waited > spin_seconds) std::this_thread::sleep_for(duration<double>(sleep_seconds));
+  }
+}
+
+void NcclTransport::fail(const char* what, const Watch& watch) {
+  const std::string why = calls_->failure();
+  abort();
+  for (const Clock::time_point start = Clock::now(); since(start) < grace_seconds;) {
+    watch();
+    std::this_thread::sleep_for(duration<double>(watch_seconds));
+  }
+  throw Error(fmt::format("NCCL could not {}: {}", what, why));
+}
+
+}  // namespace fedmpi
