@@ -57,7 +57,9 @@ TEST(Job, HasTheDocumentedDefaults) {
                                                 .round_deadline_seconds = 0.0,
                                                 .frozen_rank_seconds = 60.0,
                                                 .sampling = {.name = "uniform"},
-                                                .compression = {.name = "none"}}));
+                                                .compression = {.name = "none"},
+                                                .transport = "mpi",
+                                                .transport_join_seconds = 120.0}));
   EXPECT_EQ(job.data, (DataSettings{.partition = {.name = "iid"}}));
   EXPECT_EQ(job.training, (TrainingSettings{.local_epochs = 1,
                                             .batch_size = 32,
