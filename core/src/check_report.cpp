@@ -52,11 +52,6 @@ std::vector<std::int64_t> sizes(const std::vector<std::vector<std::int64_t>>& pa
   return sizes;
 }
 
-std::int64_t num_pairs(const Experiment& experiment) {
-  if (experiment.dataset->task() == Task::regression) return 0;
-  return experiment.dataset->num_labels() * experiment.model->num_labels();
-}
-
 void describe_model(const Experiment& experiment, CheckReport& report) {
   const Layout& layout = experiment.model->layout();
   for (std::size_t i = 0; i < layout.num_tensors(); ++i) {
@@ -109,7 +104,8 @@ Line mean_line(std::span<const Trial> trials, Line Rates::*which, bool of_fits) 
 Rates mean_rates(std::span<const Trial> trials) {
   Rates mean{.step = mean_line(trials, &Rates::step, true),
              .client = mean_line(trials, &Rates::client, true),
-             .block = mean_line(trials, &Rates::block, false)};
+             .block = mean_line(trials, &Rates::block, false),
+             .num_chosen = trials[0].rates.num_chosen};
   for (const Trial& trial : trials)
     mean.slice_seconds += trial.rates.slice_seconds / static_cast<double>(trials.size());
   return mean;
@@ -279,7 +275,8 @@ JobWork work_of(const Experiment& experiment, const Partition& partition, const 
   work.passes = std::ssize(experiment.strategy->epochs(job.training.local_epochs)) +
                 (exchange.personal_model ? job.training.local_epochs : 0) + (exchange.global_gradient ? 1 : 0);
   work.loss_passes = exchange.initial_loss ? 1 : 0;
-  work.shared_bytes = width * (layout.shared_size() + exchange.num_server_vectors * size);
+  work.vector_bytes = width * exchange.num_server_vectors * size;
+  work.shared_bytes = width * layout.shared_size() + work.vector_bytes;
   const bool by_slices = exchange.aggregation == Aggregation::slices;
   const std::int64_t summed = by_slices ? 0 : (1 + exchange.num_extra_updates) * size;
   work.sum_bytes = static_cast<std::int64_t>(sizeof(std::int64_t)) * (summed + statistics);
@@ -292,9 +289,9 @@ JobWork work_of(const Experiment& experiment, const Partition& partition, const 
     work.num_slices = Slices(one_rank, size).num_turns();
   }
   if (kept_sizes(exchange, layout, job.federation.compression).total() > 0) work.kept_bytes = sizeof(ClientKept);
-  for (const auto& own : partition.test) work.tested_by_clients += std::ssize(own);
-  work.tested_centrally = std::ssize(partition.central);
-  work.label_pairs = num_pairs(experiment);
+  const Dataset& dataset = *experiment.dataset;
+  work.label_count_bytes = static_cast<std::int64_t>(sizeof(std::int64_t)) *
+                           LabelCounts::size({dataset.task(), dataset.num_labels(), experiment.model->num_labels()});
   return work;
 }
 

@@ -3,10 +3,8 @@
 #include "fedmpi/error.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <tuple>
 
 #include <ATen/ATen.h>
@@ -15,10 +13,6 @@
 namespace fedmpi {
 
 namespace {
-
-constexpr std::int64_t max_confusion_labels = 100;
-
-using CountOf = std::map<std::array<std::int64_t, 3>, std::int64_t>;  // central, label, predicted
 
 // One that is outside [least, limit) is the error of a plugin.
 void check_labels(std::span<const std::int64_t> labels, std::int64_t least, std::int64_t limit, const char* whose) {
@@ -35,9 +29,9 @@ std::span<const std::int64_t> integers(const at::Tensor& tensor) {
   return {tensor.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(tensor.numel())};
 }
 
-void count_labels(const at::Tensor& labels, const at::Tensor& predictions, bool central, CountOf& counts) {
+void count_labels(const at::Tensor& labels, const at::Tensor& predictions, bool central, LabelCounts& counts) {
   const auto label = integers(labels), predicted = integers(predictions);
-  for (std::size_t i = 0; i < predicted.size(); ++i) ++counts[{central ? 1 : 0, label[i], predicted[i]}];
+  for (std::size_t i = 0; i < predicted.size(); ++i) counts.add(central, label[i], predicted[i]);
 }
 
 double absolute_error_sum(const Batch& batch, const at::Tensor& predictions) {
@@ -49,30 +43,25 @@ double absolute_error_sum(const Batch& batch, const at::Tensor& predictions) {
   return sum;
 }
 
-void score_labels(std::span<const LabelCount> counts, bool central, const LabelRange& labels, Score& score) {
-  const auto is_unknown = [](const LabelCount& one) { return one.predicted < 0; };
-  if (std::ranges::any_of(counts, is_unknown)) return;
-  const auto size = static_cast<std::size_t>(labels.num_labels);
-  std::vector<std::int64_t> of(size), taken_for(size), right(size);
+void score_labels(const LabelCounts& counts, bool central, Score& score) {
+  if (counts.unknown.item<std::int64_t>() > 0) return;
+  const std::int64_t part = central ? 1 : 0;
+  const at::Tensor rows[] = {counts.of_label[part], counts.taken_for[part], counts.right[part]};
+  const auto of_label = integers(rows[0]), taken_for = integers(rows[1]), right = integers(rows[2]);
   std::int64_t num_examples = 0, num_right = 0;
-  const bool few = labels.num_predicted <= max_confusion_labels;
-  if (few) score.confusion.assign(size, std::vector<std::int64_t>(static_cast<std::size_t>(labels.num_predicted)));
-  for (const LabelCount& one : counts) {
-    if ((one.central != 0) != central) continue;
-    const auto label = static_cast<std::size_t>(one.label), predicted = static_cast<std::size_t>(one.predicted);
-    num_examples += one.count;
-    of[label] += one.count;
-    if (predicted < size) taken_for[predicted] += one.count;
-    if (few) score.confusion[label][predicted] += one.count;
-    if (label != predicted) continue;
-    right[label] += one.count;
-    num_right += one.count;
+  double f1_sum = 0.0;
+  for (std::size_t i = 0; i < right.size(); ++i) {
+    num_examples += of_label[i];
+    num_right += right[i];
+    if (right[i] > 0) f1_sum += 2.0 * static_cast<double>(right[i]) / static_cast<double>(of_label[i] + taken_for[i]);
   }
   score.accuracy = static_cast<double>(num_right) / static_cast<double>(num_examples);
-  double f1_sum = 0.0;
-  for (std::size_t i = 0; i < size; ++i)
-    if (right[i] > 0) f1_sum += 2.0 * static_cast<double>(right[i]) / static_cast<double>(of[i] + taken_for[i]);
-  score.f1 = f1_sum / static_cast<double>(size);
+  score.f1 = f1_sum / static_cast<double>(right.size());
+  if (!central) return;
+  for (std::int64_t label = 0; label < counts.confusion.size(0); ++label) {
+    const at::Tensor row = counts.confusion[label];
+    score.confusion.emplace_back(integers(row).begin(), integers(row).end());
+  }
 }
 
 }  // namespace
@@ -113,8 +102,8 @@ std::vector<EvaluationBlock> evaluation_blocks(const Job& job, const Dataset& da
 
 EvaluationResults evaluate_blocks(Model& model, const Dataset& dataset, std::span<const EvaluationBlock> blocks,
                                   std::span<const std::size_t> chosen, const std::function<void(std::int64_t)>& load) {
-  EvaluationResults results;
-  CountOf counts;
+  EvaluationResults results{.blocks = {},
+                            .counts = LabelCounts({dataset.task(), dataset.num_labels(), model.num_labels()})};
   // In the order of the blocks those of a client follow one another: its model is loaded once.
   std::vector<std::size_t> order(chosen.begin(), chosen.end());
   std::ranges::sort(order);
@@ -129,15 +118,14 @@ EvaluationResults evaluate_blocks(Model& model, const Dataset& dataset, std::spa
     } else {
       check_labels(integers(batch.labels), 0, dataset.num_labels(), "dataset");
       check_labels(integers(predictions), -1, model.num_labels(), "model");
-      count_labels(batch.labels, predictions, block.client < 0, counts);
+      count_labels(batch.labels, predictions, block.client < 0, results.counts);
     }
     results.blocks.push_back(result);
   }
-  for (const auto& [of, count] : counts) results.counts.push_back({of[0], of[1], of[2], count});
   return results;
 }
 
-Scores combine(std::span<const EvaluationBlock> blocks, EvaluationResults results, const LabelRange& labels) {
+Scores combine(std::span<const EvaluationBlock> blocks, EvaluationResults results) {
   // Sums of doubles: only their order makes them the same on any number of ranks.
   std::sort(results.blocks.begin(), results.blocks.end(),
             [](const BlockResult& a, const BlockResult& b) { return a.block < b.block; });
@@ -153,10 +141,10 @@ Scores combine(std::span<const EvaluationBlock> blocks, EvaluationResults result
     if (num_examples == 0) return std::nullopt;
     const auto examples = static_cast<double>(num_examples);
     Score score{.loss = loss_sum / examples};
-    if (labels.task == Task::regression)
+    if (results.counts.range.task == Task::regression)
       score.mean_absolute_error = std::isnan(error_sum) ? std::nullopt : std::optional(error_sum / examples);
     else
-      score_labels(results.counts, central, labels, score);
+      score_labels(results.counts, central, score);
     return score;
   };
   return {.federated = part(false), .central = part(true)};

@@ -5,6 +5,7 @@
 #include "fedmpi/job.hpp"
 #include "fedmpi/metrics.hpp"
 #include "fedmpi/model.hpp"
+#include "label_counts.hpp"
 #include "partition.hpp"
 
 #include <cstdint>
@@ -32,26 +33,17 @@ struct BlockResult {
   double absolute_error_sum = 0.0;  // regression
 };
 
-// How many examples of one label were taken for one label, on their way to every rank: whole numbers, whose sum no
-// order changes. No padding.
-struct LabelCount {
-  std::int64_t central = 0;  // 1, or 0 for the clients'
-  std::int64_t label = 0;
-  std::int64_t predicted = 0;  // -1: the model does not say
-  std::int64_t count = 0;
-};
-
-// What evaluating some blocks gives, on one rank or gathered from all.
+// What evaluating some blocks gives, on one rank or together on all.
 struct EvaluationResults {
   std::vector<BlockResult> blocks;  // in any order
-  std::vector<LabelCount> counts;   // in any order, the same pair any number of times; none for regression
+  LabelCounts counts{LabelRange{}};
 };
 
 struct Score {
   double loss = 0.0;                          // mean over examples
   std::optional<double> accuracy, f1;         // classification; see RoundMetrics
   std::optional<double> mean_absolute_error;  // regression
-  Confusion confusion;                        // classification with few labels; see RoundMetrics
+  Confusion confusion;                        // central, classification with few labels; see RoundMetrics
 };
 
 struct Scores {
@@ -76,14 +68,8 @@ FEDMPI_API EvaluationResults evaluate_blocks(Model& model, const Dataset& datase
                                              std::span<const std::size_t> chosen,
                                              const std::function<void(std::int64_t client)>& load);
 
-// The number of labels that the examples may have, and that the model may take them for.
-struct LabelRange {
-  Task task = Task::classification;
-  std::int64_t num_labels = 0, num_predicted = 0;
-};
-
 // `results` of every block once.
-FEDMPI_API Scores combine(std::span<const EvaluationBlock> blocks, EvaluationResults results, const LabelRange& labels);
+FEDMPI_API Scores combine(std::span<const EvaluationBlock> blocks, EvaluationResults results);
 
 // Room for what a model predicts of so many examples, with what no model predicts: those that stay know their loss
 // alone.

@@ -1,10 +1,7 @@
 #include "forecast.hpp"
 
-#include "client_states.hpp"
-#include "evaluation.hpp"
-#include "fedmpi/communicator.hpp"
-#include "fedmpi/strategy.hpp"
 #include "schedule.hpp"
+#include "sent_bytes.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -18,7 +15,6 @@ namespace {
 constexpr double collective_of_copy = 0.7;
 constexpr double network_delay_seconds = 5e-5;
 constexpr int votes_a_round = 9;
-constexpr double state_bytes = 24.0;  // of each rank at a round's end
 
 int doublings(int count) {
   return count <= 1 ? 0 : static_cast<int>(std::ceil(std::log2(count)));
@@ -114,39 +110,6 @@ double evaluation_time(std::span<const std::int64_t> costs, const Rates& rates, 
   return everywhere(rates.plan_evaluate_seconds, cluster) + slowest_node(loads, cluster, 0);
 }
 
-// What Communicator::all_gather counts, of `total` bytes of which the server's part is `own`.
-double gathered(double total, double own, int ranks) {
-  return total - own + total * (ranks - 1);
-}
-
-// How many pairs of labels a rank comes across in its part of so many examples, were all as likely.
-double pairs_seen(std::int64_t examples, const JobWork& work, int ranks) {
-  if (work.label_pairs == 0) return 0.0;
-  const auto pairs = static_cast<double>(work.label_pairs);
-  return pairs * (1.0 - std::pow(1.0 - 1.0 / pairs, static_cast<double>(examples) / ranks));
-}
-
-double bytes_of(const RoundWork& round, const JobWork& work, double evaluations, const Cluster& cluster) {
-  const int ranks = cluster.ranks();
-  if (ranks == 1) return 0.0;
-  const double n = static_cast<double>(round.client_costs.size()),
-               blocks = static_cast<double>(round.block_costs.size());
-  const double elsewhere = static_cast<double>(ranks - 1) / ranks;
-  double bytes = 0.0;
-  for (const std::int64_t one : {work.shared_bytes, work.sum_bytes})
-    bytes += static_cast<double>(one * Communicator::copies_sent(one, ranks, cluster.nodes()));
-  bytes += gathered(n * static_cast<double>(std::int64_t{sizeof(FitRecord)} + work.kept_bytes), 0.0, ranks);
-  bytes += elsewhere * (n * static_cast<double>(work.update_bytes * work.times_exchanged) +
-                        static_cast<double>(work.collected_bytes));
-  const double results = blocks * static_cast<double>(sizeof(BlockResult));
-  const double counts =
-      std::min<double>(ranks, blocks) * static_cast<double>(sizeof(LabelCount)) *
-      (pairs_seen(work.tested_by_clients, work, ranks) + pairs_seen(work.tested_centrally, work, ranks));
-  if (blocks > 0)
-    bytes += evaluations * (gathered(results, results / ranks, ranks) + gathered(counts, counts / ranks, ranks));
-  return bytes + gathered(state_bytes * ranks, state_bytes, ranks) + 3 * gathered(ranks, 1.0, ranks);
-}
-
 void add_memory(const MemoryUse& memory, const Cluster& cluster, Forecast& forecast) {
   forecast.server_bytes = memory.server;
   forecast.host_bytes = memory.host;
@@ -223,7 +186,7 @@ Forecast forecast(const JobWork& work, const Rates& rates, const ServerSeconds& 
     result.fit_seconds += fit.seconds / n;
     result.busy += fit.busy / n;
     result.evaluate_seconds += evaluation_time(round.block_costs, rates, there) / n;
-    bytes += bytes_of(round, work, evaluations, there) / n;
+    bytes += sent_bytes(round, work, rates.num_chosen, evaluations, there) / n;
   }
   result.bytes_sent = std::llround(bytes);
   if (!work.rounds.empty() && work.has_first_evaluation)

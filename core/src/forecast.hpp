@@ -34,6 +34,7 @@ struct Rates {
   double load_seconds = 0.0;                                   // before the first block
   double plan_fit_seconds = 0.0, plan_evaluate_seconds = 0.0;  // who does what, which every rank finds out
   double slice_seconds = 0.0;                                  // a strategy on slices: one slice of all updates
+  std::int64_t num_chosen = 0;                                 // of those that it compares; 0: it does not
 };
 
 // The server's own work in a round.
@@ -67,14 +68,13 @@ struct JobWork {
   std::int64_t passes = 1;             // backward included, over a client's examples
   std::int64_t loss_passes = 0;        // forward alone
   std::int64_t shared_bytes = 0;       // broadcast to every client
+  std::int64_t vector_bytes = 0;       // of that, the server's vectors
   std::int64_t sum_bytes = 0;          // reduced
   std::int64_t update_bytes = 0;       // of a strategy on slices: of an update, else 0
   std::int64_t num_slices = 0;         // of those
   int times_exchanged = 1;             // 2: once for products, once for the aggregate
   std::int64_t collected_bytes = 0;    // gathered from all ranks on the server, of slices
-  std::int64_t tested_by_clients = 0;  // examples of an evaluation
-  std::int64_t tested_centrally = 0;   // the same
-  std::int64_t label_pairs = 0;        // of a label and what was predicted, at most
+  std::int64_t label_count_bytes = 0;  // reduced in an evaluation
   std::int64_t kept_bytes = 0;         // that every rank gets of each client's fit besides its FitRecord
 };
 

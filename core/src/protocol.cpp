@@ -429,15 +429,13 @@ void Protocol::evaluate() {
   std::vector<std::int64_t> block_costs;
   for (const EvaluationBlock& block : blocks) block_costs.push_back(block.cost);
   const auto schedule = longest_first(block_costs, static_cast<std::size_t>(communicator_.size()));
-  EvaluationResults own;
+  EvaluationResults results;
   agree(communicator_, [&] {
-    own = host_->evaluate(blocks, schedule[static_cast<std::size_t>(communicator_.rank())], state_->global);
+    results = host_->evaluate(blocks, schedule[static_cast<std::size_t>(communicator_.rank())], state_->global);
   });
-  EvaluationResults all{.blocks = communicator_.all_gather(std::span<const BlockResult>(own.blocks))};
-  all.counts = communicator_.all_gather(std::span<const LabelCount>(own.counts));
-  const Dataset& dataset = *experiment_.dataset;
-  record(combine(blocks, std::move(all), {dataset.task(), dataset.num_labels(), experiment_.model->num_labels()}),
-         metrics_);
+  results.blocks = communicator_.all_gather(std::span<const BlockResult>(results.blocks));
+  communicator_.reduce_sum(results.counts.all);
+  if (communicator_.is_server()) record(combine(blocks, std::move(results)), metrics_);
   metrics_.seconds.evaluate = stopwatch.seconds();
 }
 

@@ -20,7 +20,8 @@ std::optional<CheckReport> Protocol::check(const CheckRequest& request, const St
   prepare();
   const NodeView view = view_of_node(communicator_, job_.run.output);
   const std::vector<NodeView> views = communicator_.all_gather(std::span(&view, 1));
-  const Cluster there = planned_cluster(views, request, job_.run.threads, communicator_.cores_per_host());
+  Cluster there = planned_cluster(views, request, job_.run.threads, communicator_.cores_per_host());
+  there.shares_memory = communicator_.shares_memory();
   const Cluster here = cluster_of(views, there.threads);
   at::set_num_threads(there.threads);
   std::optional<RateMeasurement> measurement;

@@ -250,6 +250,7 @@ void RateMeasurement::slice(std::span<const FitRecord> records, int round) {
       const auto chosen = strategy.compare(products, all);
       clients[0].clear();
       for (const std::int64_t row : chosen) clients[0].push_back(records[static_cast<std::size_t>(row)].client);
+      rates_.num_chosen = std::ssize(chosen);
     }
     const Slices some(clients, state_.parameters.numel());
     const at::Tensor travels = updates.narrow(0, 0, std::ssize(clients[0])).clone();

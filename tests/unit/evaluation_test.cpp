@@ -37,25 +37,24 @@ TEST(Blocks, AreSortedByLengthThenIndex) {
   EXPECT_EQ(blocks[2].examples, (std::vector<std::int64_t>{2}));
 }
 
-std::vector<LabelCount> counts_of(const std::vector<std::int64_t>& truth, const std::vector<std::int64_t>& predicted) {
-  std::vector<LabelCount> counts;
-  for (std::size_t i = 0; i < truth.size(); ++i) counts.push_back({1, truth[i], predicted[i], 1});
-  return counts;
-}
-
-Score central_score(std::vector<LabelCount> counts, std::int64_t num_labels, std::int64_t num_predicted) {
+Score central_score(const std::vector<std::int64_t>& truth, const std::vector<std::int64_t>& predicted,
+                    std::int64_t num_labels, std::int64_t num_predicted) {
   const std::vector<EvaluationBlock> blocks{{-1, {}, 0}};
-  const auto num_examples = static_cast<std::int64_t>(counts.size());
-  return *combine(blocks, {{{0, {0.0, num_examples}}}, std::move(counts)},
-                  {Task::classification, num_labels, num_predicted})
-              .central;
+  LabelCounts counts({Task::classification, num_labels, num_predicted});
+  for (std::size_t i = 0; i < truth.size(); ++i) counts.add(true, truth[i], predicted[i]);
+  return *combine(blocks, {{{0, {0.0, std::ssize(truth)}}}, counts}).central;
 }
 
 TEST(Combine, WeightsByExamplesAndKeepsCentralApart) {
   const std::vector<EvaluationBlock> blocks{{0, {}, 0}, {4, {}, 0}, {-1, {}, 0}};
   const LabelRange two{Task::classification, 2, 2};
-  const std::vector<LabelCount> counts{{0, 0, 0, 1}, {1, 0, 1, 3}, {0, 1, 1, 1}, {0, 1, 0, 1}, {1, 1, 1, 1}};
-  const Scores scores = combine(blocks, {{{2, {8.0, 4}}, {1, {3.0, 2}}, {0, {0.5, 1}}}, counts}, two);
+  LabelCounts counts(two);
+  counts.add(false, 0, 0);
+  counts.add(true, 0, 1, 3);
+  counts.add(false, 1, 1);
+  counts.add(false, 1, 0);
+  counts.add(true, 1, 1);
+  const Scores scores = combine(blocks, {{{2, {8.0, 4}}, {1, {3.0, 2}}, {0, {0.5, 1}}}, counts});
   ASSERT_TRUE(scores.federated && scores.central);
   EXPECT_DOUBLE_EQ(scores.federated->loss, 3.5 / 3);
   EXPECT_DOUBLE_EQ(*scores.federated->accuracy, 2.0 / 3);
@@ -65,47 +64,73 @@ TEST(Combine, WeightsByExamplesAndKeepsCentralApart) {
   EXPECT_DOUBLE_EQ(*scores.central->f1, 0.2);  // (0 + 2 / 5) / 2
   EXPECT_EQ(scores.central->confusion, (Confusion{{0, 3}, {0, 1}}));
   EXPECT_FALSE(scores.central->mean_absolute_error);
-  EXPECT_FALSE(combine(std::span(blocks).first(2), {{{0, {1.0, 1}}}, {{0, 0, 0, 1}}}, two).central);
+  EXPECT_FALSE(combine(std::span(blocks).first(2), {{{0, {1.0, 1}}}, LabelCounts(two)}).central);
 }
 
 // The examples of scikit-learn's documentation of f1_score and confusion_matrix, with the values given there.
 TEST(Combine, F1AndConfusionAreScikitLearns) {
-  const Score f1 = central_score(counts_of({0, 1, 2, 0, 1, 2}, {0, 2, 1, 0, 0, 1}), 3, 3);
+  const Score f1 = central_score({0, 1, 2, 0, 1, 2}, {0, 2, 1, 0, 0, 1}, 3, 3);
   EXPECT_NEAR(*f1.f1, 0.26666666666666666, 1e-15);
-  const auto counts = counts_of({2, 0, 2, 2, 0, 1}, {0, 0, 2, 2, 0, 2});
-  const Score score = central_score(counts, 3, 3);
+  const std::vector<std::int64_t> truth{2, 0, 2, 2, 0, 1}, predicted{0, 0, 2, 2, 0, 2};
+  const Score score = central_score(truth, predicted, 3, 3);
   EXPECT_EQ(score.confusion, (Confusion{{2, 0, 0}, {0, 0, 1}, {1, 0, 2}}));
   EXPECT_NEAR(*score.f1, (4.0 / 5 + 0 + 4.0 / 6) / 3, 1e-15);
   EXPECT_NEAR(*score.accuracy, 4.0 / 6, 1e-15);
   // A label that nothing has and nothing is taken for counts as 0; a prediction that no example can have is a miss.
-  EXPECT_NEAR(*central_score(counts, 4, 4).f1, (4.0 / 5 + 0 + 4.0 / 6 + 0) / 4, 1e-15);
-  const Score wider = central_score(counts_of({0, 0, 1, 1}, {0, 2, 1, 1}), 2, 3);
+  EXPECT_NEAR(*central_score(truth, predicted, 4, 4).f1, (4.0 / 5 + 0 + 4.0 / 6 + 0) / 4, 1e-15);
+  const Score wider = central_score({0, 0, 1, 1}, {0, 2, 1, 1}, 2, 3);
   EXPECT_EQ(wider.confusion, (Confusion{{1, 0, 1}, {0, 2, 0}}));
   EXPECT_NEAR(*wider.f1, (2.0 / 3 + 1) / 2, 1e-15);
 }
 
 TEST(Combine, AMatrixOfMoreThanAHundredLabelsIsLeftOut) {
-  EXPECT_EQ(central_score(counts_of({0}, {99}), 100, 100).confusion.size(), 100U);
-  const Score score = central_score(counts_of({0, 7}, {100, 7}), 101, 101);
+  EXPECT_EQ(central_score({0}, {99}, 100, 100).confusion.size(), 100U);
+  const Score score = central_score({0, 7}, {100, 7}, 101, 101);
   EXPECT_TRUE(score.confusion.empty());
   EXPECT_NEAR(*score.f1, 1.0 / 101, 1e-15);
 }
 
+// One number, three for each label of the clients' examples and of the central ones, and the matrix.
+TEST(LabelCounts, AreSoManyWhateverIsCounted) {
+  EXPECT_EQ(LabelCounts::size({Task::classification, 2, 2}), 1 + 2 * 3 * 2 + 2 * 2);
+  EXPECT_EQ(LabelCounts::size({Task::classification, 3, 100}), 1 + 2 * 3 * 3 + 3 * 100);
+  EXPECT_EQ(LabelCounts::size({Task::classification, 100'000, 100'000}), 1 + 2 * 3 * 100'000);
+  EXPECT_EQ(LabelCounts::size({Task::regression, 1, 1}), 0);
+}
+
+TEST(LabelCounts, OfSeveralRanksAddUp) {
+  const LabelRange range{Task::classification, 3, 4};
+  LabelCounts one(range), other(range);
+  one.add(true, 2, 3);
+  other.add(true, 2, 2, 5);
+  other.add(false, 1, -1);
+  one.all.add_(other.all);
+  EXPECT_EQ(one.all.numel(), LabelCounts::size(range));
+  EXPECT_TRUE(at::equal(one.of_label, at::tensor({0, 0, 0, 0, 0, 6}, at::kLong).view({2, 3})));
+  EXPECT_TRUE(at::equal(one.taken_for, at::tensor({0, 0, 0, 0, 0, 5}, at::kLong).view({2, 3})));
+  EXPECT_TRUE(at::equal(one.right, one.taken_for));
+  EXPECT_TRUE(at::equal(one.confusion, at::tensor({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 1}, at::kLong).view({3, 4})));
+  EXPECT_EQ(one.unknown.item<std::int64_t>(), 1);
+}
+
 TEST(Combine, AModelThatKnowsItsLossAloneHasNoOtherScore) {
   const std::vector<EvaluationBlock> blocks{{-1, {}, 0}};
-  const std::vector<LabelCount> unknown{{1, 0, -1, 2}, {1, 1, -1, 1}};
-  const Score labels = *combine(blocks, {{{0, {6.0, 3}}}, unknown}, {Task::classification, 2, 2}).central;
+  LabelCounts unknown({Task::classification, 2, 2});
+  unknown.add(true, 0, -1, 2);
+  unknown.add(true, 1, -1);
+  const Score labels = *combine(blocks, {{{0, {6.0, 3}}}, unknown}).central;
   EXPECT_DOUBLE_EQ(labels.loss, 2.0);
   EXPECT_FALSE(labels.accuracy || labels.f1);
   EXPECT_TRUE(labels.confusion.empty());
   const double nothing = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_FALSE(combine(blocks, {{{0, {6.0, 3}, nothing}}, {}}, {Task::regression, 1, 1}).central->mean_absolute_error);
+  const LabelCounts none({Task::regression, 1, 1});
+  EXPECT_FALSE(combine(blocks, {{{0, {6.0, 3}, nothing}}, none}).central->mean_absolute_error);
 }
 
 TEST(Combine, RegressionHasAMeanAbsoluteErrorInstead) {
   const std::vector<EvaluationBlock> blocks{{0, {}, 0}, {-1, {}, 0}, {-1, {}, 0}};
-  const Scores scores =
-      combine(blocks, {{{2, {8.0, 3}, 1.5}, {0, {1.0, 2}, 5.0}, {1, {2.0, 1}, 0.5}}, {}}, {Task::regression, 1, 1});
+  const Scores scores = combine(
+      blocks, {{{2, {8.0, 3}, 1.5}, {0, {1.0, 2}, 5.0}, {1, {2.0, 1}, 0.5}}, LabelCounts({Task::regression, 1, 1})});
   EXPECT_DOUBLE_EQ(scores.central->loss, 2.5);
   EXPECT_DOUBLE_EQ(*scores.central->mean_absolute_error, 0.5);
   EXPECT_DOUBLE_EQ(*scores.federated->mean_absolute_error, 2.5);
@@ -179,10 +204,8 @@ TEST(Evaluate, CountsWhatTheModelPredictsWhoeverEvaluates) {
   const Numbered dataset(23, Task::classification);
   OneMore model(Task::classification, 6);
   const auto blocks = blocks_of(dataset);
-  const LabelRange labels{Task::classification, 5, 6};
-  const Scores alone =
-      combine(blocks, evaluate_blocks(model, dataset, blocks, std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6}, one_model),
-              labels);
+  const Scores alone = combine(
+      blocks, evaluate_blocks(model, dataset, blocks, std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6}, one_model));
   // 5, 5, 5, 4 and 4 examples have the labels 0 to 4.
   EXPECT_EQ(
       alone.central->confusion,
@@ -193,12 +216,12 @@ TEST(Evaluate, CountsWhatTheModelPredictsWhoeverEvaluates) {
   for (const std::vector<std::size_t>& chosen : {std::vector<std::size_t>{5, 0}, {}, {3, 2}}) {
     const EvaluationResults other = evaluate_blocks(model, dataset, blocks, chosen, one_model);
     together.blocks.insert(together.blocks.begin(), other.blocks.begin(), other.blocks.end());
-    together.counts.insert(together.counts.begin(), other.counts.begin(), other.counts.end());
+    together.counts.all.add_(other.counts.all);
   }
-  const Scores spread = combine(blocks, together, labels);
+  const Scores spread = combine(blocks, together);
   EXPECT_EQ(spread.central->confusion, alone.central->confusion);
   EXPECT_EQ(spread.central->loss, alone.central->loss);  // to the last bit
-  EXPECT_EQ(spread.federated->confusion, alone.federated->confusion);
+  EXPECT_EQ(*spread.federated->f1, *alone.federated->f1);
 }
 
 TEST(Evaluate, APredictionThatTheModelCannotHaveIsAnError) {
@@ -219,7 +242,7 @@ TEST(Evaluate, RegressionSumsAbsoluteErrors) {
   OneMore model(Task::regression, 1);
   const auto blocks = blocks_of(dataset);
   const EvaluationResults results = evaluate_blocks(model, dataset, blocks, std::vector<std::size_t>{0, 5}, one_model);
-  EXPECT_TRUE(results.counts.empty());
+  EXPECT_EQ(results.counts.all.numel(), 0);
   ASSERT_EQ(results.blocks.size(), 2U);
   EXPECT_EQ(results.blocks[0].absolute_error_sum, 2.0);
   EXPECT_EQ(results.blocks[1].absolute_error_sum, 1.5);

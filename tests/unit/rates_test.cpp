@@ -119,6 +119,7 @@ TEST(Rates, ASliceOfAllUpdatesIsTried) {
   measurement.slice(likely_records(prepared.experiment, prepared.partition, std::vector<std::int64_t>{0, 1, 2, 3}, {}),
                     1);
   EXPECT_GT(measurement.rates().slice_seconds, 0.0);
+  EXPECT_EQ(measurement.rates().num_chosen, 1);
   EXPECT_TRUE(at::equal(before, prepared.state.global));
 }
 
@@ -139,9 +140,8 @@ TEST(WorkOf, IsWhatTheRoundsDo) {
   const Layout& layout = prepared.experiment.model->layout();
   EXPECT_EQ(work.shared_bytes, 4 * layout.shared_size());
   EXPECT_EQ(work.sum_bytes, 8 * layout.shared_size());
-  EXPECT_EQ(work.tested_by_clients, 40);
-  EXPECT_EQ(work.tested_centrally, 40);
-  EXPECT_EQ(work.label_pairs, 4);
+  EXPECT_EQ(work.vector_bytes, 0);
+  EXPECT_EQ(work.label_count_bytes, 8 * (1 + 2 * 3 * 2 + 2 * 2));
   EXPECT_EQ(work.num_slices, 0);
 
   const JobWork rest = work_of(prepared.experiment, prepared.partition, cohorts, 4, 4);
@@ -164,6 +164,7 @@ TEST(WorkOf, StrategiesOnSlicesAndWithMoreVectors) {
   const JobWork sums =
       work_of(scaffold.experiment, scaffold.partition, Cohorts(scaffold.experiment.job, scaffold.partition), 0, 4);
   EXPECT_EQ(sums.shared_bytes, 2 * 4 * size);
+  EXPECT_EQ(sums.vector_bytes, 4 * size);
   EXPECT_EQ(sums.sum_bytes, 2 * 8 * size);
 }
 

@@ -23,6 +23,7 @@ struct Cluster {
   std::vector<int> node_of_rank = {0};
   std::vector<int> cores_of_node = {1};  // that the ranks may use
   int threads = 1;                       // of each rank
+  bool shares_memory = true;             // Communicator::shares_memory
 
   int ranks() const { return static_cast<int>(node_of_rank.size()); }
   int nodes() const { return static_cast<int>(cores_of_node.size()); }

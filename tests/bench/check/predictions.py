@@ -118,7 +118,8 @@ def predicted(facts):
 
 
 def shown(key, value):
-    return f"{value / 1e6:9.1f}" if key in ("memory", "bytes") else f"{value:9.3g}"
+    unit = {"memory": 1e6, "bytes": 1e3}.get(key)
+    return f"{value / unit:9.1f}" if unit else f"{value:9.3g}"
 
 
 def main():
@@ -135,6 +136,7 @@ def main():
     parser.add_argument("--from-one", action="store_true", help="the check itself always on one rank")
     args = parser.parse_args()
     args.fedmpi, args.workdir = args.fedmpi.resolve(), args.workdir.resolve()
+    args.mpirun = os.path.abspath(shutil.which(args.mpirun))
     shutil.rmtree(args.workdir, ignore_errors=True)
     args.workdir.mkdir(parents=True)
     jobs = {"many": ["many.toml"], "arrays": ["arrays.toml"]}
@@ -148,7 +150,7 @@ def main():
     for words in jobs.values():
         words += [word for setting in args.set for word in ("--set", setting)]
 
-    print("predicted, actual (seconds; MB of the largest rank; MB sent in a round) and their ratio: medians of the turns, and the ratio of each", flush=True)
+    print("predicted, actual (seconds; MB of the largest rank; kB sent in a round) and their ratio: medians of the turns, and the ratio of each", flush=True)
     for name in chosen:
         for ranks in map(int, args.ranks.split(",")):
             turns, start, before_all = [], time.monotonic(), ticks()
