@@ -51,8 +51,9 @@ at::Tensor AutogradModel::features_of(const Batch& batch) const {
   return batch.features.reshape(shape).to(device_);
 }
 
-void AutogradModel::bind(at::Tensor values, at::Tensor gradients, Precision) {
+void AutogradModel::bind(at::Tensor values, at::Tensor gradients, Precision precision) {
   device_ = values.device();
+  precision_ = precision;
   parameters_.clear();
   for (std::size_t i = 0; i < layout_.num_tensors(); ++i) {
     at::Tensor parameter = layout_.view(values, i).variable_data();

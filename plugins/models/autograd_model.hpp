@@ -13,8 +13,7 @@
 namespace fedmpi {
 
 // A classifier of dense features, or with one label a regressor by squared error, whose forward is written with
-// LibTorch's operators; the backward is autograd's, which adds to the flat gradients. It computes in float32 whatever
-// the precision asked for, and on one thread.
+// LibTorch's operators; the backward is autograd's, which adds to the flat gradients. It computes on one thread.
 class AutogradModel : public Model {
  public:
   const Layout& layout() const override { return layout_; }
@@ -37,6 +36,7 @@ class AutogradModel : public Model {
   virtual at::Tensor forward(const at::Tensor& features, std::optional<RandomKey> dropout) const = 0;
 
   const at::Tensor& parameter(std::size_t index) const { return parameters_[index]; }
+  Precision precision() const { return precision_; }
 
  private:
   at::Tensor features_of(const Batch& batch) const;
@@ -47,6 +47,7 @@ class AutogradModel : public Model {
   std::int64_t num_labels_;
   Layout layout_;
   at::Device device_ = at::kCPU;
+  Precision precision_ = Precision::float32;
   std::vector<at::Tensor> parameters_;
 };
 

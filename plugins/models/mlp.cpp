@@ -1,6 +1,7 @@
 #include "autograd_model.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/plugin.hpp"
+#include "linear_layer.hpp"
 
 #include <array>
 
@@ -48,7 +49,7 @@ class Mlp final : public fedmpi::AutogradModel {
     at::Tensor out = features;
     const std::size_t num_layers = layout().num_tensors() / 2;
     for (std::size_t i = 0; i < num_layers; ++i) {
-      out = at::linear(out, parameter(2 * i), parameter(2 * i + 1));
+      out = fedmpi::linear_layer(out, parameter(2 * i), parameter(2 * i + 1));
       if (i + 1 == num_layers) break;
       out = activated(out);
       if (dropout) out = fedmpi::dropped(out, dropout_, derive(*dropout, i));
