@@ -9,6 +9,9 @@
 #include <string>
 #include <vector>
 
+#include <ATen/core/Tensor.h>
+#include <c10/util/accumulate.h>
+
 namespace fedmpi {
 
 enum class Pooling { head, mean };
@@ -25,6 +28,10 @@ class Place {
   bool exists() const { return offset_ >= 0; }
   bool is_trained() const { return trained_; }
   const float* in(const float* values) const { return values + offset_; }
+  // The same of a flat buffer on any device, which must hold `shape` there.
+  at::Tensor view(const at::Tensor& buffer, at::IntArrayRef shape) const {
+    return buffer.narrow(0, offset_, c10::multiply_integers(shape)).view(shape);
+  }
   // nullptr: there is none.
   float* gradient(float* gradients) const { return trained_ ? gradients + offset_ : nullptr; }
 

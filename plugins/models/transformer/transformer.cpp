@@ -1,5 +1,6 @@
 #include "transformer.hpp"
 
+#include "device_network.hpp"
 #include "fedmpi/digest.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/safetensors_writer.hpp"
@@ -109,6 +110,10 @@ void Transformer::initialize(at::Tensor values, RandomKey key) {
 void Transformer::bind(at::Tensor values, at::Tensor gradients, Precision precision) {
   values_ = std::move(values);
   gradients_ = std::move(gradients);
+  if (!values_.is_cpu()) {
+    network_ = make_device_network(description_, values_, gradients_, precision);
+    return;
+  }
   const auto make = precision == Precision::bf16 ? make_network<Bf16> : make_network<float>;
   network_ = make(description_, values_.const_data_ptr<float>(), gradients_.mutable_data_ptr<float>());
 }

@@ -128,5 +128,9 @@ extern const KernelTables kernels_avx512;
 // Those for the best instruction set that this processor has.
 template <class T>
 const Kernels<T>& kernels();
+template <>
+const Kernels<float>& kernels<float>();
+template <>
+const Kernels<Bf16>& kernels<Bf16>();
 
 }  // namespace fedmpi
