@@ -44,6 +44,7 @@ class Transformer final : public Model {
 
   const Layout& layout() const override { return layout_; }
   void set_layout(Layout layout) override;
+  bool runs_on(at::DeviceType) const override { return true; }
   std::int64_t num_labels() const override { return description_.num_labels; }
   void check(const Batch& batch) const override;
   void initialize(at::Tensor values, RandomKey key) override;
