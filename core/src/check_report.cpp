@@ -106,8 +106,9 @@ Rates mean_rates(std::span<const Trial> trials) {
              .client = mean_line(trials, &Rates::client, true),
              .block = mean_line(trials, &Rates::block, false),
              .num_chosen = trials[0].rates.num_chosen};
-  for (const Trial& trial : trials)
-    mean.slice_seconds += trial.rates.slice_seconds / static_cast<double>(trials.size());
+  for (double Rates::*seconds :
+       {&Rates::slice_seconds, &Rates::load_seconds, &Rates::plan_fit_seconds, &Rates::plan_evaluate_seconds})
+    for (const Trial& trial : trials) mean.*seconds += trial.rates.*seconds / static_cast<double>(trials.size());
   return mean;
 }
 

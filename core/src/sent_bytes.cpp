@@ -1,13 +1,11 @@
 #include "sent_bytes.hpp"
 
-#include "client_states.hpp"
 #include "evaluation.hpp"
 #include "fedmpi/communicator.hpp"
 #include "fedmpi/strategy.hpp"
 #include "schedule.hpp"
 #include "slices.hpp"
 
-#include <cstddef>
 #include <vector>
 
 namespace fedmpi {

@@ -21,11 +21,11 @@ struct Axes {
   double down(double value) const { return plot_side * (1 - y.position(value)); }
 };
 
-Axes axes_of(const std::vector<Line>& lines) {
+Axes axes_of(const std::vector<ChartLine>& lines) {
   int first = lines.front().points.front().round, last = first;
   double low = 0.0, high = 1.0;
   bool any = false;
-  for (const Line& line : lines) {
+  for (const ChartLine& line : lines) {
     first = std::min(first, line.points.front().round);
     last = std::max(last, line.points.back().round);
     for (const Point& point : line.points) {
@@ -72,7 +72,7 @@ std::string band_of(const std::vector<Point>& points, const Axes& axes) {
   return path;
 }
 
-void write_dots(Markup& page, const Line& line, const Axes& axes) {
+void write_dots(Markup& page, const ChartLine& line, const Axes& axes) {
   for (const Point& point : line.points) {
     if (!is_drawable(point.value)) continue;
     const auto dot = page.element(
@@ -115,7 +115,7 @@ std::vector<Point> thinned(const std::vector<Point>& points, std::size_t buckets
 void write_line_chart(Markup& page, const LineChart& chart) {
   Figure figure{.title = chart.title, .about = chart.about, .legend = {}};
   std::string summary = fmt::format("{} by round.", chart.title);
-  for (const Line& line : chart.lines) {
+  for (const ChartLine& line : chart.lines) {
     const Point &first = line.points.front(), &last = line.points.back();
     figure.legend.push_back({line.label, measured(last.value), line_class(line.style)});
     summary += fmt::format(" {}: {} in round {}, {} in round {}.", line.label, measured(first.value), first.round,
@@ -130,14 +130,14 @@ void write_line_chart(Markup& page, const LineChart& chart) {
                       .y_ticks = ticks_of(axes.y)};
     write_plane(page, plane, [&] {
       std::vector<std::vector<Point>> drawn;
-      for (const Line& line : chart.lines) drawn.push_back(thinned(line.points, max_buckets));
+      for (const ChartLine& line : chart.lines) drawn.push_back(thinned(line.points, max_buckets));
       for (std::size_t i = 0; i < drawn.size(); ++i)
         if (std::ranges::any_of(drawn[i], [](const Point& point) { return point.high > point.low; }))
           page.empty_element("path", {{"class", fmt::format("band c{}", chart.lines[i].style % num_colours)},
                                       {"d", band_of(drawn[i], axes)}});
       for (std::size_t i = 0; i < drawn.size(); ++i)
         page.empty_element("path", {{"class", line_class(chart.lines[i].style)}, {"d", path_of(drawn[i], axes)}});
-      for (const Line& line : chart.lines)
+      for (const ChartLine& line : chart.lines)
         if (line.points.size() <= max_dots) write_dots(page, line, axes);
     });
   });

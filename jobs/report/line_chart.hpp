@@ -15,7 +15,7 @@ struct Point {
   double low = 0.0, high = 0.0;  // of the band around the line; both the value where there is none
 };
 
-struct Line {
+struct ChartLine {
   std::string label;
   std::size_t style = 0;      // see line_class
   std::vector<Point> points;  // by ascending round, at least one
@@ -23,7 +23,7 @@ struct Line {
 
 struct LineChart {
   std::string title, about, y_name;
-  std::vector<Line> lines;
+  std::vector<ChartLine> lines;
 };
 
 // At most 2 * `buckets` points that look the same: of each bucket of rounds the lowest and the highest.
