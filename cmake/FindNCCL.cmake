@@ -14,12 +14,16 @@ list(APPEND _cuda_prefixes /usr/local/cuda)
 
 find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${_nccl_prefixes} ${_cuda_prefixes} PATH_SUFFIXES include)
 find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${_nccl_prefixes} ${_cuda_prefixes} PATH_SUFFIXES lib lib64)
-# Of a wheel that is there only because LibTorch needs its library, the header may include what is not there.
-find_path(NCCL_CUDA_INCLUDE_DIR crt/host_defines.h HINTS ${_cuda_prefixes} PATH_SUFFIXES include)
+# The headers include one another, and come in packages of their own, not all of which LibTorch brings: the last one tells.
+find_path(NCCL_CUDA_INCLUDE_DIR nv/target HINTS ${_cuda_prefixes} PATH_SUFFIXES include)
 find_library(NCCL_CUDA_LIBRARY NAMES cudart libcudart.so.13 libcudart.so.12 HINTS ${_cuda_prefixes} PATH_SUFFIXES lib lib64)
 mark_as_advanced(NCCL_INCLUDE_DIR NCCL_LIBRARY NCCL_CUDA_INCLUDE_DIR NCCL_CUDA_LIBRARY)
 
 include(FindPackageHandleStandardArgs)
+if(NCCL_CUDA_INCLUDE_DIR AND NOT (EXISTS "${NCCL_CUDA_INCLUDE_DIR}/cuda_runtime_api.h" AND
+                                  EXISTS "${NCCL_CUDA_INCLUDE_DIR}/crt/host_defines.h"))
+  set(NCCL_CUDA_INCLUDE_DIR NCCL_CUDA_INCLUDE_DIR-NOTFOUND)
+endif()
 find_package_handle_standard_args(NCCL REQUIRED_VARS NCCL_LIBRARY NCCL_INCLUDE_DIR NCCL_CUDA_LIBRARY NCCL_CUDA_INCLUDE_DIR)
 if(NCCL_FOUND AND NOT TARGET NCCL::nccl)
   add_library(NCCL::nccl INTERFACE IMPORTED)

@@ -12,7 +12,7 @@ namespace fedmpi {
 
 namespace {
 
-constexpr int no_tag = 4;  // of no message: only whether ranks are lost is asked
+constexpr int no_tag = 6;  // of no message: only whether ranks are lost is asked
 
 }  // namespace
 

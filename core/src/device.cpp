@@ -35,7 +35,8 @@ void load_cuda() {
                     directory.string()));
   // Kept for ever, as plugins are.
   static auto& library = *new boost::dll::shared_library;
-  library.load(file, error, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_global);
+  if (library.is_loaded()) return;
+  library.load(file, error, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
   if (error) {
     const char* reason = ::dlerror();
     throw UserError(fmt::format("run.device = \"cuda\": {} cannot be loaded: {}", file.string(),
@@ -46,10 +47,12 @@ void load_cuda() {
 void make_deterministic() {
   at::Context& context = at::globalContext();
   context.setDeterministicAlgorithms(true, /*warn_only=*/false);
+  context.setDeterministicFillUninitializedMemory(false);  // a search for errors, at the price of a kernel a tensor
   context.setDeterministicCuDNN(true);
   context.setBenchmarkCuDNN(false);
   context.setAllowTF32CuBLAS(false);
   context.setAllowTF32CuDNN(false);
+  context.setAllowBF16ReductionCuBLAS(false);
 }
 
 // As the driver calls it, of which LibTorch's CPU half knows nothing.
@@ -78,8 +81,8 @@ at::Device open_device(DeviceKind kind, int place_on_node) {
   const int count = hooks.hasCUDA() ? static_cast<int>(hooks.deviceCount()) : 0;
   if (count == 0)
     throw UserError(
-        "run.device = \"cuda\", but the driver gives this process no GPU: ask for one (on a cluster by --gpus), or set "
-        "run.device = \"cpu\"");
+        "run.device = \"cuda\", but the driver gives this process no GPU, or is too old for this LibTorch: ask for one "
+        "(on a cluster by --gpus), or set run.device = \"cpu\"");
   at::globalContext().lazyInitDevice(at::kCUDA);
   make_deterministic();
   const at::Device device(at::kCUDA, static_cast<c10::DeviceIndex>(place_on_node % count));

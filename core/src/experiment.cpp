@@ -127,7 +127,9 @@ Experiment load_experiment(Job job, int place_on_node) {
                                       experiment.job.trust_plugins ? PluginTrust::any : PluginTrust::own);
     Options options = plugin_options(choice, plugin.options(), section, experiment.job);
     object = make<Interface>(plugin, options);
-    experiment.versions[std::string("plugin.") + Interface::plugin_kind] = plugin.digest;
+    // What carries the parameters changes none of them.
+    if (Interface::plugin_kind != Transport::plugin_kind)
+      experiment.versions[std::string("plugin.") + Interface::plugin_kind] = plugin.digest;
     experiment.plugins.push_back(plugin);
     return std::pair(plugin, std::move(options));
   };

@@ -1,6 +1,7 @@
 #include "protocol.hpp"
 
 #include "aggregation.hpp"
+#include "device.hpp"
 #include "evaluation.hpp"
 #include "fedmpi/digest.hpp"
 #include "fedmpi/log.hpp"
@@ -98,14 +99,15 @@ RunEnd Protocol::run(bool& begun) {
 // Node-local copies of plugins, data and models go stale: every rank must run the same bytes.
 void Protocol::check_same_everywhere() {
   std::string mine = experiment_.resolved_job + experiment_.dataset->digest() + experiment_.model->digest();
-  for (const auto& [name, version] : experiment_.versions)
-    if (name.starts_with("plugin.")) mine += version;
+  for (const Plugin& plugin : experiment_.plugins) mine += plugin.digest;
+  for (const auto& [name, version] : device_versions(experiment_.device)) mine += version;
   const auto all = communicator_.all_gather(digest(mine));
   const auto other = std::find_if(all.begin(), all.end(), [&](const std::string& one) { return one != all[0]; });
   if (other != all.end())
-    throw AgreedError(fmt::format("rank {} has other plugins, another dataset or another model than rank 0: give "
-                                  "every node the same files",
-                                  other - all.begin()),
+    throw AgreedError(fmt::format("rank {} has other plugins, another dataset or another model{} than rank 0: give "
+                                  "every node the same{}",
+                                  other - all.begin(), experiment_.device.is_cpu() ? "" : ", or another kind of GPU,",
+                                  experiment_.device.is_cpu() ? " files" : ""),
                       true);
 }
 

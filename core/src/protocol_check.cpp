@@ -21,7 +21,7 @@ std::optional<CheckReport> Protocol::check(const CheckRequest& request, const St
   const NodeView view = view_of_node(communicator_, job_.run.output);
   const std::vector<NodeView> views = communicator_.all_gather(std::span(&view, 1));
   Cluster there = planned_cluster(views, request, job_.run.threads, communicator_.cores_per_host());
-  there.shares_memory = communicator_.shares_memory();
+  there.shares_memory = communicator_.shares_memory() && experiment_.device.is_cpu() && !experiment_.transport;
   const Cluster here = cluster_of(views, there.threads);
   at::set_num_threads(there.threads);
   std::optional<RateMeasurement> measurement;

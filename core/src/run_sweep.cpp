@@ -64,15 +64,19 @@ fs::path check_all(Communicator& world, RunRequest& request, std::span<const Swe
     output = request.output;
     if (output.empty()) output = requested_job(request).run.output;
     check_place(output);
+    DeviceKind device{};
     for (std::size_t i = 0; i < runs.size(); ++i) {
       const RunRequest own = request_of(request, runs[i], output);
       Job job = requested_job(own);
+      if (i == 0) device = job.run.device;
+      if (job.run.device != device)
+        throw UserError("the runs of a sweep are to have one run.device: start those on GPUs and on CPUs apart");
       if (static_cast<int>(i % static_cast<std::size_t>(world.size())) != world.rank()) continue;
       if (request.mode == RunMode::start && fs::exists(own.output))
         throw FileError(
             fmt::format("{} exists: go on with the sweep by --resume, or choose another --output", own.output.string()),
             own.output);
-      load_experiment(std::move(job));
+      load_experiment(std::move(job), world.place_on_node());
     }
   });
   return output;

@@ -18,6 +18,7 @@ using State = NcclCalls::State;
 struct Script {
   std::deque<State> states;  // the last one for ever
   std::string asked;
+  bool refuses = false;  // to start a broadcast
 };
 
 class ScriptedCalls final : public NcclCalls {
@@ -28,7 +29,10 @@ class ScriptedCalls final : public NcclCalls {
   void start_join(const std::string& id, int rank, int size) override {
     script_.asked += fmt::format("join({}, {}, {}) ", id, rank, size);
   }
-  void start_broadcast(at::Tensor) override { script_.asked += "broadcast "; }
+  void start_broadcast(at::Tensor) override {
+    script_.asked += "broadcast ";
+    if (script_.refuses) throw Error("the communicator is broken");
+  }
   void start_reduce_sum(at::Tensor) override { script_.asked += "reduce "; }
   State state() override {
     const State state = script_.states.front();
@@ -100,6 +104,16 @@ TEST(NcclTransport, AFailureIsALossWhereTheWatchSaysSoALittleLater) {
                                    }),
                Lost);
   EXPECT_EQ(script.asked, "broadcast abort ");
+}
+
+// A connection that broke while ranks were training is told by the next call.
+TEST(NcclTransport, ACallThatIsRefusedIsAFailureLikeAnyOther) {
+  Script script{.states = {State::done}, .asked = "", .refuses = true};
+  NcclTransport transport(std::make_unique<ScriptedCalls>(script));
+  EXPECT_EQ(error_of([&] { transport.broadcast(at::zeros({3}), nothing); }),
+            "NCCL could not broadcast: the communicator is broken");
+  EXPECT_EQ(script.asked, "broadcast abort ");
+  EXPECT_THROW(transport.broadcast(at::zeros({3}), [] { throw Lost{}; }), Lost);
 }
 
 TEST(NcclTransport, AFailureOfItsOwnSaysWhatTheLibrarySays) {

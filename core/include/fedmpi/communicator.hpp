@@ -133,7 +133,8 @@ class FEDMPI_API Communicator {
   // Bytes of other ranks' memory that count as resident in this process too.
   std::int64_t mapped_bytes() const noexcept;
 
-  // Bytes this rank has handed to MPI as payload, for the metrics.
+  // Bytes this rank has handed to MPI or the transport as payload, for the metrics: what is broadcast once for each
+  // rank that it is sent to, however that is done.
   std::int64_t bytes_sent() const noexcept { return bytes_sent_; }
 
  private:

@@ -27,7 +27,7 @@ struct Experiment {
   std::shared_ptr<Transport> transport;         // none: MPI
   at::Device device = at::kCPU;                 // on which clients are trained
   std::map<std::string, std::string> versions;  // of libraries and, as "plugin.model", the plugins' digests
-  std::vector<Plugin> plugins;                  // of the strategy, the model and the dataset
+  std::vector<Plugin> plugins;                  // of the strategy, the model, the dataset and the transport
 };
 
 // For the rank with this number among those of its node. Throws UserErrors: a plugin that is not there, a wrong option,

@@ -84,15 +84,16 @@ class CudaCalls final : public NcclCalls {
     if (ncclCommGetAsyncError(comm_, &result) != ncclSuccess) return State::failed;
     if (result == ncclInProgress) return State::in_progress;  // not yet on the stream
     if (result != ncclSuccess) return State::failed;
-    const cudaError_t on_stream = cudaStreamQuery(stream);
-    if (on_stream == cudaErrorNotReady) return State::in_progress;
-    return on_stream == cudaSuccess ? State::done : State::failed;
+    on_stream_ = cudaStreamQuery(stream);
+    if (on_stream_ != cudaErrorNotReady) return on_stream_ == cudaSuccess ? State::done : State::failed;
+    static_cast<void>(cudaGetLastError());  // LibTorch would take it for an error of its next kernel
+    return State::in_progress;
   }
 
   std::string failure() override {
     ncclResult_t result = ncclSuccess;
     ncclCommGetAsyncError(comm_, &result);
-    std::string text = result == ncclSuccess ? cudaGetErrorString(cudaGetLastError()) : ncclGetErrorString(result);
+    std::string text = result == ncclSuccess ? cudaGetErrorString(on_stream_) : ncclGetErrorString(result);
     if (const char* detail = ncclGetLastError(comm_); detail != nullptr && *detail != '\0')
       text += fmt::format(" ({})", detail);
     return text;
@@ -105,6 +106,7 @@ class CudaCalls final : public NcclCalls {
 
  private:
   ncclComm_t comm_ = nullptr;
+  cudaError_t on_stream_ = cudaSuccess;  // when it was asked last
   int rank_ = 0;
 };
 

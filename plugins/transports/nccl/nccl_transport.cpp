@@ -43,15 +43,8 @@ std::string NcclTransport::invitation() {
 }
 
 void NcclTransport::join(const std::string& invitation, int rank, int size, double seconds, const Watch& watch) {
-  calls_->start_join(invitation, rank, size);
-  switch (wait(seconds, watch)) {
-    case End::done:
-      return;
-    case End::failed:
-      fail("make a communicator of all ranks", watch);
-    case End::too_late:
-      break;
-  }
+  const auto start = [&] { calls_->start_join(invitation, rank, size); };
+  if (finish("make a communicator of all ranks", start, seconds, watch)) return;
   abort();
   throw Error(
       fmt::format("NCCL: not all {} ranks came together within {:g} s: see that their nodes reach each other "
@@ -61,27 +54,33 @@ void NcclTransport::join(const std::string& invitation, int rank, int size, doub
 }
 
 void NcclTransport::broadcast(at::Tensor buffer, const Watch& watch) {
-  calls_->start_broadcast(std::move(buffer));
-  if (wait(for_ever, watch) != End::done) fail("broadcast", watch);
+  finish(
+      "broadcast", [&] { calls_->start_broadcast(buffer); }, for_ever, watch);
 }
 
 void NcclTransport::reduce_sum(at::Tensor buffer, const Watch& watch) {
-  calls_->start_reduce_sum(std::move(buffer));
-  if (wait(for_ever, watch) != End::done) fail("sum", watch);
+  finish(
+      "sum", [&] { calls_->start_reduce_sum(buffer); }, for_ever, watch);
 }
 
 void NcclTransport::abort() noexcept {
   calls_->abort();
 }
 
-NcclTransport::End NcclTransport::wait(double seconds, const Watch& watch) {
-  const Clock::time_point start = Clock::now();
+bool NcclTransport::finish(const char* what, const std::function<void()>& start, double seconds, const Watch& watch) {
+  try {
+    start();
+  } catch (const Error& error) {
+    fail(what, error.what(), watch);
+  }
+  const Clock::time_point begin = Clock::now();
   double watched = 0.0;
   for (;;) {
     const NcclCalls::State state = calls_->state();
-    if (state != NcclCalls::State::in_progress) return state == NcclCalls::State::done ? End::done : End::failed;
-    const double waited = since(start);
-    if (waited > seconds) return End::too_late;
+    if (state == NcclCalls::State::done) return true;
+    if (state == NcclCalls::State::failed) fail(what, calls_->failure(), watch);
+    const double waited = since(begin);
+    if (waited > seconds) return false;
     if (waited > watched + watch_seconds) {
       watched = waited;
       try {
@@ -95,8 +94,7 @@ NcclTransport::End NcclTransport::wait(double seconds, const Watch& watch) {
   }
 }
 
-void NcclTransport::fail(const char* what, const Watch& watch) {
-  const std::string why = calls_->failure();
+void NcclTransport::fail(const char* what, const std::string& why, const Watch& watch) {
   abort();
   for (const Clock::time_point start = Clock::now(); since(start) < grace_seconds;) {
     watch();

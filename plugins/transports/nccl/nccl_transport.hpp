@@ -3,6 +3,7 @@
 #include "fedmpi/transport.hpp"
 #include "nccl_calls.hpp"
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -24,9 +25,9 @@ class NcclTransport : public Transport {
   void abort() noexcept override;
 
  private:
-  enum class End { done, failed, too_late };
-  End wait(double seconds, const Watch& watch);
-  [[noreturn]] void fail(const char* what, const Watch& watch);
+  // Whether what `start` starts is done within `seconds`.
+  bool finish(const char* what, const std::function<void()>& start, double seconds, const Watch& watch);
+  [[noreturn]] void fail(const char* what, const std::string& why, const Watch& watch);
 
   std::unique_ptr<NcclCalls> calls_;
 };
