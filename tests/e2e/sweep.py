@@ -82,6 +82,7 @@ def wrong_jobs_start_nothing(program, _):
                             (("--sweep", "seed"), "'seed' is not of the form"),
                             (("--sweep", "seed=1,2", "--set", "run.seed=3"), "both give run.seed"),
                             (("--sweep", "seed=1,2", "--ranks-per-run", "3"), "more than the 2 ranks that were started"),
+                            (("--sweep", "run.device=cpu,cuda"), "the runs of a sweep are to have one run.device"),
                             (("--ranks-per-run", "2"), "--sweep")):
         done = program("run", "job.toml", *sweep, "--output", "wrong", ranks=2, expected=2)
         assert sentence in done.stderr, done.stderr
