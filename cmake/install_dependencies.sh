@@ -134,7 +134,7 @@ install_program_wheels() {
 install_test_wheels() {
   pip_install -r "$root/tests/requirements.txt"
   # A CUDA build of LibTorch has brought its own.
-  if ! compgen -G "$venv/lib/python3*/site-packages/nvidia/nccl/include" > /dev/null; then
+  if ! compgen -G "$venv/lib/python3*/site-packages/torch/lib/libtorch_cuda.so" > /dev/null; then
     pip_install --no-deps -r "$root/tests/nccl-requirements.txt"
   fi
 }
