@@ -14,7 +14,10 @@ list(REMOVE_ITEM fedmpi_library_dirs "" ${CMAKE_CXX_IMPLICIT_LINK_DIRECTORIES})
 function(fedmpi_add_plugin name)
   add_library(${name} MODULE ${ARGN})
   target_link_libraries(${name} PRIVATE fedmpi::core)
-  target_link_options(${name} PRIVATE -Wl,--no-undefined -Wl,-z,now -Wl,-z,nodelete)
+  # Inline functions and containers of LibTorch's types are visible whatever the compiler is told.
+  set(exports "${CMAKE_CURRENT_BINARY_DIR}/fedmpi_plugin.map")
+  file(CONFIGURE OUTPUT "${exports}" CONTENT "{ global: fedmpi_plugin; local: *; };\n")
+  target_link_options(${name} PRIVATE -Wl,--no-undefined -Wl,-z,now -Wl,-z,nodelete "-Wl,--version-script=${exports}")
   set_target_properties(${name} PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
     LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/plugins"
     INSTALL_RPATH "$ORIGIN/../..;${fedmpi_library_dirs}")
