@@ -96,6 +96,9 @@ class Cluster:
         assert done.returncode == 0, f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def version(self):
+        return tuple(int(number) for number in self("srun", "--version").split()[1].split(".")[:2])
+
     def account(self):
         """The last lines of every daemon's log."""
         logs = sorted(self.directory.glob("**/slurm*.log"))
