@@ -8,6 +8,8 @@ foreach(language C CXX)
   endif()
 endforeach()
 add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>)
+# A product that is added is rounded alike on every kind of processor.
+add_compile_options(-ffp-contract=off)
 
 if(FEDMPI_SANITIZE)
   # vptr checks need the type information of LibTorch's classes, which its libraries do not all export.

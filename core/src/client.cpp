@@ -155,7 +155,6 @@ void ClientTrainer::start_from_global(const ClientTask& task, FitRecord& record,
     if (exchange_.initial_loss)
       loss_sum += model_.evaluate(batch, no_predictions(std::ssize(chosen), model_.task())).loss_sum;
     if (!exchange_.global_gradient) continue;
-    gradients_.zero_();
     model_.fit(batch, derive(key, begin));
     const OneThread one_thread;
     global_gradient_.add_(gradients_.narrow(0, 0, parameters_.numel()),
@@ -185,7 +184,6 @@ double ClientTrainer::train(const ClientTask& task, std::span<const Trained> epo
       const auto chosen = std::span(order).subspan(begin, std::min(batch_size, order.size() - begin));
       const double progress = (task.round - 1 + static_cast<double>(record.num_steps) / num_steps) / job_.run.rounds;
       const double factor = schedule_factor(job_.training, progress);
-      gradients_.zero_();
       const BatchResult result = model_.fit(dataset_.batch(Split::train, chosen),
                                             derive(dropout_key, static_cast<std::uint64_t>(record.num_steps)));
       {

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
+#include <vector>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -20,24 +22,41 @@ constexpr std::int64_t grain = 1 << 16;
 // Elements that are worked on at a time where each step makes a tensor of its own.
 constexpr std::int64_t device_piece = std::int64_t{1} << 24;
 
-bool fits(const at::Tensor& part, double weight, double bound) {
-  std::atomic<bool> too_large{false};
+// The largest magnitude, of which a NaN is larger than any number.
+float largest_magnitude(const at::Tensor& part) {
+  std::atomic<std::int32_t> largest{0};
   const float* input = part.const_data_ptr<float>();
   at::parallel_for(0, part.numel(), grain, [&](std::int64_t begin, std::int64_t end) {
-    bool all = true;
-    // Written so that a NaN does not fit.
-    for (std::int64_t i = begin; i < end; ++i) all &= std::abs(weight * static_cast<double>(input[i])) <= bound;
-    if (!all) too_large = true;
+    // Without their sign floats are in the order of their bits, whose maximum is found many at a time.
+    std::int32_t own = 0;
+    for (std::int64_t i = begin; i < end; ++i) own = std::max(own, std::bit_cast<std::int32_t>(input[i]) & 0x7fffffff);
+    std::int32_t before = largest;
+    while (before < own && !largest.compare_exchange_weak(before, own)) {
+    }
   });
-  return !too_large;
+  return std::bit_cast<float>(largest.load());
 }
 
-void add_to(at::Tensor sum, const at::Tensor& part, double factor) {
+// Written so that a NaN does not fit.
+bool fits(float largest, double weight, double bound) {
+  return std::abs(weight) * static_cast<double>(largest) <= bound;
+}
+
+void add_to(at::Tensor sum, const at::Tensor& part, double factor, float largest) {
   const float* input = part.const_data_ptr<float>();
   std::int64_t* output = sum.data_ptr<std::int64_t>();
+  // From 2^52 to 2^53 doubles are the integers: adding one from the middle rounds, to even, and the bits count on.
+  constexpr double shift = 0x1.8p52, limit = 0x1.0p51;
+  const bool is_small = fits(largest, factor, limit);
   at::parallel_for(0, part.numel(), grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i)
-      output[i] += static_cast<std::int64_t>(std::nearbyint(factor * static_cast<double>(input[i])));
+    if (is_small) {
+      for (std::int64_t i = begin; i < end; ++i)
+        output[i] += std::bit_cast<std::int64_t>(factor * static_cast<double>(input[i]) + shift) -
+                     std::bit_cast<std::int64_t>(shift);
+    } else {
+      for (std::int64_t i = begin; i < end; ++i)
+        output[i] += static_cast<std::int64_t>(std::nearbyint(factor * static_cast<double>(input[i])));
+    }
   });
 }
 
@@ -72,16 +91,20 @@ at::Tensor quotient_on_device(const at::Tensor& sum, double divisor) {
 }
 
 void FixedPointSum::add(std::span<const at::Tensor> parts, double weight) {
-  for (const at::Tensor& part : parts)
-    if (!(part.is_cpu() ? fits(part, weight, bound_) : fits_on_device(part, weight, bound_)))
+  std::vector<float> largest;
+  for (const at::Tensor& part : parts) {
+    largest.push_back(part.is_cpu() ? largest_magnitude(part) : 0.0F);
+    if (!(part.is_cpu() ? fits(largest.back(), weight, bound_) : fits_on_device(part, weight, bound_)))
       throw Error(
           fmt::format("the update holds an element that is not finite or larger than {:g} (the client's weight is "
                       "{:g}): lower training.learning_rate or set training.max_gradient_norm",
                       bound_ / std::max(weight, 1.0), weight));
+  }
   std::int64_t begin = 0;
-  for (const at::Tensor& part : parts) {
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const at::Tensor& part = parts[i];
     const at::Tensor sum = sum_.narrow(0, begin, part.numel());
-    part.is_cpu() ? add_to(sum, part, weight * scale) : add_on_device(sum, part, weight * scale);
+    part.is_cpu() ? add_to(sum, part, weight * scale, largest[i]) : add_on_device(sum, part, weight * scale);
     begin += part.numel();
   }
 }

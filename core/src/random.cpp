@@ -9,6 +9,30 @@ namespace fedmpi {
 
 namespace {
 
+// The four words of `lanes` blocks: the compiler works on all lanes at once.
+template <std::size_t lanes>
+using Counters = std::array<std::array<std::uint32_t, lanes>, 4>;
+
+template <std::size_t lanes>
+void mix(std::uint64_t key, Counters<lanes>& counters) {
+  constexpr std::uint64_t multiplier0 = 0xD2511F53, multiplier1 = 0xCD9E8D57;
+  constexpr std::uint32_t weyl0 = 0x9E3779B9, weyl1 = 0xBB67AE85;
+  auto key0 = static_cast<std::uint32_t>(key);
+  auto key1 = static_cast<std::uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    for (std::size_t i = 0; i < lanes; ++i) {
+      const std::uint64_t product0 = multiplier0 * counters[0][i];
+      const std::uint64_t product1 = multiplier1 * counters[2][i];
+      counters[0][i] = static_cast<std::uint32_t>(product1 >> 32) ^ counters[1][i] ^ key0;
+      counters[1][i] = static_cast<std::uint32_t>(product1);
+      counters[2][i] = static_cast<std::uint32_t>(product0 >> 32) ^ counters[3][i] ^ key1;
+      counters[3][i] = static_cast<std::uint32_t>(product0);
+    }
+    key0 += weyl0;
+    key1 += weyl1;
+  }
+}
+
 std::uint64_t first_words(std::uint64_t key, std::array<std::uint32_t, 4> counter) {
   const auto words = philox(key, counter);
   return (std::uint64_t{words[1]} << 32) | words[0];
@@ -17,19 +41,9 @@ std::uint64_t first_words(std::uint64_t key, std::array<std::uint32_t, 4> counte
 }  // namespace
 
 std::array<std::uint32_t, 4> philox(std::uint64_t key, std::array<std::uint32_t, 4> counter) {
-  constexpr std::uint64_t multiplier0 = 0xD2511F53, multiplier1 = 0xCD9E8D57;
-  constexpr std::uint32_t weyl0 = 0x9E3779B9, weyl1 = 0xBB67AE85;
-  auto key0 = static_cast<std::uint32_t>(key);
-  auto key1 = static_cast<std::uint32_t>(key >> 32);
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t product0 = multiplier0 * counter[0];
-    const std::uint64_t product1 = multiplier1 * counter[2];
-    counter = {static_cast<std::uint32_t>(product1 >> 32) ^ counter[1] ^ key0, static_cast<std::uint32_t>(product1),
-               static_cast<std::uint32_t>(product0 >> 32) ^ counter[3] ^ key1, static_cast<std::uint32_t>(product0)};
-    key0 += weyl0;
-    key1 += weyl1;
-  }
-  return counter;
+  Counters<1> counters{{{counter[0]}, {counter[1]}, {counter[2]}, {counter[3]}}};
+  mix(key, counters);
+  return {counters[0][0], counters[1][0], counters[2][0], counters[3][0]};
 }
 
 RandomKey random_key(std::uint64_t seed, Purpose purpose, std::int64_t round, std::int64_t client) {
@@ -57,12 +71,21 @@ std::uint32_t RandomStream::next() {
 }
 
 void random_words(RandomKey key, std::uint64_t first_block, std::span<std::uint32_t> words) {
-  for (std::size_t begin = 0; begin < words.size(); begin += 4) {
-    const std::uint64_t block = first_block + begin / 4;
-    const auto drawn =
-        philox(key.value, {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), 0, 0});
-    std::copy_n(drawn.begin(), std::min<std::size_t>(4, words.size() - begin),
-                words.begin() + static_cast<std::ptrdiff_t>(begin));
+  constexpr std::size_t lanes = 8;
+  while (!words.empty()) {
+    Counters<lanes> counters{};
+    for (std::size_t i = 0; i < lanes; ++i) {
+      counters[0][i] = static_cast<std::uint32_t>(first_block + i);
+      counters[1][i] = static_cast<std::uint32_t>((first_block + i) >> 32);
+    }
+    mix(key.value, counters);
+    std::array<std::uint32_t, 4 * lanes> drawn;
+    for (std::size_t i = 0; i < lanes; ++i)
+      for (std::size_t word = 0; word < 4; ++word) drawn[4 * i + word] = counters[word][i];
+    const std::size_t count = std::min(drawn.size(), words.size());
+    std::copy_n(drawn.begin(), count, words.begin());
+    words = words.subspan(count);
+    first_block += lanes;
   }
 }
 

@@ -30,7 +30,8 @@ class TriedModel {
 
   // float32 [layout().size()]
   at::Tensor initial(RandomKey key);
-  // Each from these values, whatever was done before; `gradients` are what they are added to, zero when undefined.
+  // Each from these values, whatever was done before; `gradients` are what is there when it begins, zero when
+  // undefined.
   Fit fit(const at::Tensor& values, const Batch& batch, RandomKey key, const at::Tensor& gradients = {});
   Evaluation evaluate(const at::Tensor& values, const Batch& batch);
 

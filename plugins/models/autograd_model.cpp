@@ -2,11 +2,15 @@
 
 #include "fedmpi/error.hpp"
 #include "fedmpi/one_thread.hpp"
+#include "linear_layer.hpp"
 #include "outputs.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <span>
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -63,13 +67,22 @@ void AutogradModel::bind(at::Tensor values, at::Tensor gradients, Precision prec
     }
     parameters_.push_back(std::move(parameter));
   }
+  is_linear_.assign(parameters_.size(), false);
 }
 
 BatchResult AutogradModel::fit(const Batch& batch, RandomKey key) {
   const OneThread one_thread;
+  is_linear_.assign(parameters_.size(), false);
   const at::Tensor outputs = forward(features_of(batch), key);
+  for (std::size_t i = 0; i < parameters_.size(); ++i)
+    if (parameters_[i].grad().defined() && !is_linear_[i]) parameters_[i].mutable_grad().zero_();
   mean_loss(outputs, batch).backward();
   return score(outputs, batch);
+}
+
+at::Tensor AutogradModel::linear(const at::Tensor& in, std::size_t index) const {
+  is_linear_[index] = true;
+  return linear_layer(in, parameters_[index], parameters_[index + 1]);
 }
 
 BatchResult AutogradModel::evaluate(const Batch& batch, at::Tensor predictions) {
@@ -102,11 +115,20 @@ at::Tensor dropped(const at::Tensor& in, double probability, RandomKey key) {
   const auto scale = static_cast<float>(65536.0 / (65536.0 - threshold));
   const at::Tensor mask = at::empty(in.sizes(), at::kFloat);
   float* factors = mask.mutable_data_ptr<float>();
-  RandomStream random(key);
-  std::uint32_t word = 0;
-  for (std::int64_t i = 0; i < mask.numel(); ++i) {
-    word = i % 2 == 0 ? random.next() : word >> 16;
-    factors[i] = (word & 0xffff) < threshold ? 0.0F : scale;
+  // A word decides of two elements.
+  const std::int64_t num_words = (mask.numel() + 1) / 2;
+  std::array<std::uint32_t, 1024> words;
+  for (std::int64_t begin = 0; begin < num_words; begin += std::ssize(words)) {
+    const std::int64_t count = std::min(std::ssize(words), num_words - begin);
+    random_words(key, static_cast<std::uint64_t>(begin) / 4, std::span(words).first(static_cast<std::size_t>(count)));
+    const std::int64_t pairs = std::min(count, mask.numel() / 2 - begin);
+    for (std::int64_t i = 0; i < pairs; ++i) {
+      const std::uint32_t word = words[static_cast<std::size_t>(i)];
+      factors[2 * (begin + i)] = (word & 0xffff) < threshold ? 0.0F : scale;
+      factors[2 * (begin + i) + 1] = (word >> 16) < threshold ? 0.0F : scale;
+    }
+    if (pairs < count)
+      factors[mask.numel() - 1] = (words[static_cast<std::size_t>(pairs)] & 0xffff) < threshold ? 0.0F : scale;
   }
   return in * mask.to(in.device());
 }

@@ -13,7 +13,7 @@
 namespace fedmpi {
 
 // A classifier of dense features, or with one label a regressor by squared error, whose forward is written with
-// LibTorch's operators; the backward is autograd's, which adds to the flat gradients. It computes on one thread.
+// LibTorch's operators; the backward is autograd's, into the flat gradients. It computes on one thread.
 class AutogradModel : public Model {
  public:
   const Layout& layout() const override { return layout_; }
@@ -38,6 +38,9 @@ class AutogradModel : public Model {
   const at::Tensor& parameter(std::size_t index) const { return parameters_[index]; }
   Precision precision() const { return precision_; }
 
+  // in * weight^T + bias, float32, with the weight `index` and the bias after it; each at most once a forward.
+  at::Tensor linear(const at::Tensor& in, std::size_t index) const;
+
  private:
   at::Tensor features_of(const Batch& batch) const;
 
@@ -49,6 +52,8 @@ class AutogradModel : public Model {
   at::Device device_ = at::kCPU;
   Precision precision_ = Precision::float32;
   std::vector<at::Tensor> parameters_;
+  // The weights of the last forward's linear layers, whose gradients need not be zero before the backward.
+  mutable std::vector<bool> is_linear_;
 };
 
 // Writes numbers between -bound and bound to `tensor`.

@@ -1,7 +1,7 @@
 #include "autograd_model.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/plugin.hpp"
-#include "linear_layer.hpp"
+#include "pooling.hpp"
 
 #include <array>
 
@@ -63,14 +63,11 @@ class Cnn final : public fedmpi::AutogradModel {
  private:
   at::Tensor forward(const at::Tensor& images, std::optional<RandomKey> dropout) const override {
     // Pooling before the activation is the same with a quarter of the numbers.
-    at::Tensor out = convolved(images, 0).relu();
-    out = at::max_pool2d(convolved(out, 2), {2, 2})
-              .relu()
-              .to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::Contiguous);
+    at::Tensor out = fedmpi::pooled_relu(convolved(convolved(images, 0).relu_(), 2));
     if (dropout) out = fedmpi::dropped(out, dropout_, derive(*dropout, 0));
-    out = fedmpi::linear_layer(out.flatten(1), parameter(4), parameter(5)).relu();
+    out = linear(out.flatten(1), 4).relu();
     if (dropout) out = fedmpi::dropped(out, hidden_dropout_, derive(*dropout, 1));
-    return fedmpi::linear_layer(out, parameter(6), parameter(7));
+    return linear(out, 6);
   }
 
   // With the weight `index` and the bias after it, in the precision asked for. The channels of a pixel lie side by

@@ -49,7 +49,7 @@ class Logistic final : public fedmpi::Model {
     at::Tensor gradient = log_probabilities.exp_();
     gradient.scatter_add_(1, batch.labels.unsqueeze(1), at::full({features.size(0), 1}, -1.0F));
     gradient.div_(static_cast<double>(features.size(0)));
-    add_gradient(gradient.contiguous(), features);
+    set_gradients(gradient.contiguous(), features);
     return result;
   }
 
@@ -89,9 +89,11 @@ class Logistic final : public fedmpi::Model {
     return logits.log_softmax(1);
   }
 
-  void add_gradient(const at::Tensor& gradient, const at::Tensor& features) {
+  void set_gradients(const at::Tensor& gradient, const at::Tensor& features) {
     const float *change = gradient.const_data_ptr<float>(), *in = features.const_data_ptr<float>();
     // Where they are frozen there are none.
+    for (const at::Tensor& sum : {weight_gradient_, bias_gradient_})
+      if (sum.defined()) sum.zero_();
     float* weight = weight_gradient_.defined() ? weight_gradient_.data_ptr<float>() : nullptr;
     float* bias = bias_gradient_.defined() ? bias_gradient_.data_ptr<float>() : nullptr;
     for (std::int64_t row = 0; row < features.size(0); ++row)

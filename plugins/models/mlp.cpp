@@ -1,7 +1,6 @@
 #include "autograd_model.hpp"
 #include "fedmpi/error.hpp"
 #include "fedmpi/plugin.hpp"
-#include "linear_layer.hpp"
 
 #include <array>
 
@@ -49,7 +48,7 @@ class Mlp final : public fedmpi::AutogradModel {
     at::Tensor out = features;
     const std::size_t num_layers = layout().num_tensors() / 2;
     for (std::size_t i = 0; i < num_layers; ++i) {
-      out = fedmpi::linear_layer(out, parameter(2 * i), parameter(2 * i + 1));
+      out = linear(out, 2 * i);
       if (i + 1 == num_layers) break;
       out = activated(out);
       if (dropout) out = fedmpi::dropped(out, dropout_, derive(*dropout, i));

@@ -222,7 +222,7 @@ enum class Flaw {
   none,
   no_bias_gradient,
   twice_the_gradient,
-  overwrites,
+  adds_to_the_gradient,
   counts_calls,
   counts_threads,
   looks_at_the_batch,
@@ -278,9 +278,10 @@ class Classifier final : public Model {
     at::Tensor weight = at::mm(gradient.t(), features);
     if (flaw == Flaw::counts_calls) weight.add_(1e-6 * ++calls_);
     if (flaw == Flaw::counts_threads) weight.add_(1e-6 * at::get_num_threads());
-    if (flaw == Flaw::overwrites && weight_gradient_.defined()) weight_gradient_.zero_();
-    if (weight_gradient_.defined()) weight_gradient_.add_(weight);
-    if (bias_gradient_.defined() && flaw != Flaw::no_bias_gradient) bias_gradient_.add_(gradient.sum(0));
+    if (flaw == Flaw::adds_to_the_gradient && weight_gradient_.defined()) weight.add_(weight_gradient_);
+    if (weight_gradient_.defined()) weight_gradient_.copy_(weight);
+    if (bias_gradient_.defined()) bias_gradient_.copy_(gradient.sum(0));
+    if (bias_gradient_.defined() && flaw == Flaw::no_bias_gradient) bias_gradient_.zero_();
     return score(log_probabilities, batch.labels);
   }
 
@@ -330,7 +331,8 @@ TEST(Conformance, AGradientMustBeTheLosss) {
   EXPECT_CONTAINS(model_result<Flaw::no_bias_gradient>().sentence, "along 'bias' the loss changes by");
   EXPECT_EQ(model_result<Flaw::twice_the_gradient>().failed, Names{"gradient"});
   EXPECT_CONTAINS(model_result<Flaw::twice_the_gradient>().sentence, "along 'weight' the loss changes by");
-  EXPECT_EQ(model_result<Flaw::overwrites>().failed, Names{"adds to the gradients"});
+  EXPECT_EQ(model_result<Flaw::adds_to_the_gradient>().failed, Names{"sets the gradients"});
+  EXPECT_CONTAINS(model_result<Flaw::adds_to_the_gradient>().sentence, "'weight'");
 }
 
 TEST(Conformance, AModelMayDependOnNothingElse) {

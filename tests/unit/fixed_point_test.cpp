@@ -69,15 +69,17 @@ TEST(FixedPointSum, OtherDevicesGiveTheSameBits) {
   }
   update[0][0] = 0x1.0p-33F;  // half a unit: to the even one
   update[0][1] = 0x1.8p-32F;
-  for (const double factor : {weight, 1.0}) {
-    FixedPointSum here(2 * size);
-    here.clear(3);
-    here.add(std::vector{update}, factor);
-    const at::Tensor there = at::zeros({2 * size}, at::kLong);
-    add_on_device(there, update, factor * 0x1.0p32);
-    EXPECT_TRUE(at::equal(here.sum(), there)) << factor;
-    EXPECT_TRUE(at::equal(here.mean(91.3), quotient_on_device(there, 91.3 * 0x1.0p32)));
-  }
+  for (const double factor : {weight, 1.0})
+    for (const double larger : {1.0, 0x1.0p14}) {  // some of them are more than 2^51 units
+      const at::Tensor part = update * larger;
+      FixedPointSum here(2 * size);
+      here.clear(3);
+      here.add(std::vector{part}, factor);
+      const at::Tensor there = at::zeros({2 * size}, at::kLong);
+      add_on_device(there, part, factor * 0x1.0p32);
+      EXPECT_TRUE(at::equal(here.sum(), there)) << factor << " " << larger;
+      EXPECT_TRUE(at::equal(here.mean(91.3), quotient_on_device(there, 91.3 * 0x1.0p32)));
+    }
   const double largest = update.to(at::kDouble).abs().max().item<double>();
   EXPECT_TRUE(fits_on_device(update, weight, largest * weight));
   EXPECT_FALSE(fits_on_device(update, weight, largest * weight * 0.999));

@@ -32,9 +32,7 @@ struct LoadedModel {
     return make<Model>(plugin, Options(plugin.options(), std::move(given), "test"));
   }
 
-  // With the gradients of this batch alone.
   double fit(const Batch& batch, std::uint64_t step = 6) {
-    gradients.zero_();
     return model->fit(batch, random_key(step, Purpose::dropout)).loss_sum / static_cast<double>(batch.labels.numel());
   }
   // The sum of the losses.

@@ -52,7 +52,6 @@ struct Adapted {
   }
   double loss(const Batch& batch) {
     model.values_changed();
-    gradients.zero_();
     return model.fit(batch, random_key(6, Purpose::dropout)).loss_sum / static_cast<double>(batch.labels.numel());
   }
   double evaluated_loss(const Batch& batch) {

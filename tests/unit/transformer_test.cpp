@@ -39,7 +39,6 @@ struct Bound {
   }
   double loss(const Batch& batch) {
     model.values_changed();
-    gradients.zero_();
     return model.fit(batch, random_key(6, Purpose::dropout)).loss_sum / static_cast<double>(batch.labels.numel());
   }
   double evaluated_loss(const Batch& batch) {

@@ -62,8 +62,8 @@ class FEDMPI_API Model {
   // do not change any more once the model was fitted.
   virtual void values_changed();
 
-  // One training step's forward and backward. Adds the gradient of the *mean* loss over the batch to the
-  // gradients, which the engine has zeroed, and changes the values of statistics. Dropout is a function of `key`.
+  // One training step's forward and backward. Sets the gradients to that of the *mean* loss over the batch, whatever
+  // they were, and changes the values of statistics. Dropout is a function of `key`.
   virtual BatchResult fit(const Batch& batch, RandomKey key) = 0;
 
   // Forward only, no dropout; changes nothing. An example's result must not depend on the other examples of the batch

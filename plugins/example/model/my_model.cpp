@@ -55,8 +55,8 @@ class MyModel final : public fedmpi::Model {
     at::Tensor gradient = log_probabilities.exp();
     gradient.scatter_add_(1, batch.labels.unsqueeze(1), at::full({features.size(0), 1}, -1.0F));
     gradient.div_(features.size(0));
-    if (weight_gradient_.defined()) weight_gradient_.add_(at::mm(gradient.t(), features));
-    if (bias_gradient_.defined()) bias_gradient_.add_(gradient.sum(0));
+    if (weight_gradient_.defined()) weight_gradient_.copy_(at::mm(gradient.t(), features));
+    if (bias_gradient_.defined()) bias_gradient_.copy_(gradient.sum(0));
     return score(log_probabilities, batch.labels);
   }
 

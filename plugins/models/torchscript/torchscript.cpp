@@ -82,6 +82,7 @@ class TorchScript final : public fedmpi::Model {
   }
 
   void bind(at::Tensor values, at::Tensor gradients, fedmpi::Precision) override {
+    gradients_ = gradients;
     frozen_statistics_.clear();
     for (std::size_t i = 0; i < layout_.num_tensors(); ++i) {
       // A view in autograd's eyes too would take a statistic's change for a change of every parameter.
@@ -103,6 +104,7 @@ class TorchScript final : public fedmpi::Model {
     const Outcome outcome = run(inputs_of(batch), batch, true, key.value);
     if (!outcome.loss.requires_grad())
       throw fedmpi::Error("the module's loss does not depend on any parameter that is trained");
+    gradients_.zero_();
     outcome.loss.backward();
     return outcome.result;
   }
@@ -279,6 +281,7 @@ class TorchScript final : public fedmpi::Model {
   std::int64_t pad_token_;
   std::vector<std::int64_t> input_shape_;  // empty: as the dataset gives them
   fedmpi::Layout layout_;
+  at::Tensor gradients_;
   std::vector<FrozenStatistic> frozen_statistics_;
   mutable bool was_tried_ = false;
 };

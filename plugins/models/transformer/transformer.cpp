@@ -163,6 +163,7 @@ PackedTokens Transformer::packed(const Batch& batch) const {
 
 BatchResult Transformer::fit(const Batch& batch, RandomKey key) {
   const PackedTokens tokens = packed(batch);
+  gradients_.zero_();
   return network_->fit(tokens, labels_of(batch), key);
 }
 

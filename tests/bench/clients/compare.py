@@ -94,6 +94,7 @@ def main():
     parser.add_argument("--models", nargs="+", choices=OPTIONS, default=list(OPTIONS))
     args = parser.parse_args()
     args.fedmpi = pathlib.Path(args.fedmpi).resolve()
+    args.mpirun = os.path.abspath(shutil.which(args.mpirun))  # the runs have a directory of their own
     args.workdir = pathlib.Path(args.workdir).resolve()
     shutil.rmtree(args.workdir, ignore_errors=True)
     args.workdir.mkdir(parents=True)

@@ -51,7 +51,6 @@ void bench(const std::string& directory, bool bf16, int num_steps, std::int64_t 
     num_tokens += batch.tokens.numel();
     const auto start = Clock::now();
     const std::clock_t processor_start = std::clock();
-    gradients.zero_();
     model.values_changed();
     model.fit(batch, derive(key, static_cast<std::uint64_t>(num_tokens)));
     const auto middle = Clock::now();

@@ -49,7 +49,6 @@ void run(const std::string& directory, const std::string& shard_path, Precision 
     const std::vector<std::int64_t> examples{std::istream_iterator<std::int64_t>(words), {}};
     const Batch batch = batch_of(shard, examples);
     const Stopwatch step;
-    gradients.zero_();
     model.fit(batch, derive(key, number));
     optimizer->step(1.0);
     model.values_changed();
