@@ -59,6 +59,7 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
 constexpr std::int64_t tile = panel_width;
 constexpr std::int64_t depth_chunk = 256;  // of tokens, in a weight's gradient
 constexpr std::int64_t depth_tile = 32;
+constexpr std::int64_t cached_bytes = 768 << 10;  // of one operand, in a core's own cache
 
 }  // namespace
 
@@ -77,26 +78,30 @@ void release_products() {
   if (has_library_product<T>()) release_library<T>();
 }
 
-// A tile of rows at a time, against all panels.
+// A few tiles of rows at a time, which stay in the cache, against all panels: matrix units are faster than what lies
+// beyond it, so each panel has to serve several tiles.
 template <class T>
 void Products<T>::multiply_panels(const T* in, std::int64_t rows, std::int64_t depth, const T* panels,
                                   std::int64_t out_width, T* out, const LowRank<T>& more) {
+  const std::int64_t together =
+      std::clamp<std::int64_t>(cached_bytes / (tile * depth * static_cast<std::int64_t>(sizeof(T))), 1, 8);
   at::parallel_for(0, (rows + tile - 1) / tile, 1, [&](std::int64_t begin, std::int64_t end) {
     alignas(64) float sums[tile * tile];
-    for (std::int64_t i = begin; i < end; ++i) {
+    const auto multiply_tile = [&](std::int64_t i, std::int64_t column) {
       // The last tile ends with the rows and computes some of the one before again: a tile of another height would be
       // another program for the library to make.
       const std::int64_t row = std::max<std::int64_t>(0, std::min(i * tile, rows - tile));
       const std::int64_t count = std::min(tile, rows), skip = i * tile - row;
-      for (std::int64_t column = 0; column < out_width; column += tile) {
-        small_product(count, tile, depth, in + row * depth, depth, panels + column * depth, tile, sums, tile, false);
-        if (more.depth > 0)
-          small_product(count, tile, more.depth, more.in + row * more.depth, more.depth,
-                        more.weight + column * more.depth, tile, sums, tile, true);
-        kernels<T>().store(count - skip, std::min(tile, out_width - column), sums + skip * tile, tile, 1.0F,
-                           out + i * tile * out_width + column, out_width);
-      }
-    }
+      small_product(count, tile, depth, in + row * depth, depth, panels + column * depth, tile, sums, tile, false);
+      if (more.depth > 0)
+        small_product(count, tile, more.depth, more.in + row * more.depth, more.depth,
+                      more.weight + column * more.depth, tile, sums, tile, true);
+      kernels<T>().store(count - skip, std::min(tile, out_width - column), sums + skip * tile, tile, 1.0F,
+                         out + i * tile * out_width + column, out_width);
+    };
+    for (std::int64_t first = begin; first < end; first += together)
+      for (std::int64_t column = 0; column < out_width; column += tile)
+        for (std::int64_t i = first; i < std::min(first + together, end); ++i) multiply_tile(i, column);
     release_products<T>();
   });
 }
