@@ -89,7 +89,7 @@ Communicator::Communicator(MpiSession& session, int group) : session_{session}, 
   for (const Place& place : places) {
     if (place.group == group) node_ = std::min(node_, place.rank);
     if (place.is_host != 0 && CPU_EQUAL(&place.cores, &own.cores) != 0) ++sharing;
-    if (place.pid == own.pid) place_on_node_ = static_cast<int>(pids.size());
+    if (place.group == group && place.rank == rank_) place_on_node_ = static_cast<int>(pids.size());
     pids.push_back(place.pid);
   }
   cores_per_host_ = std::max(1, CPU_COUNT(&own.cores) / std::max(1, sharing));
