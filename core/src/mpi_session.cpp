@@ -5,6 +5,7 @@
 #include "stop_signals.hpp"
 #include "ulfm.hpp"
 
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 
@@ -31,8 +32,10 @@ MpiSession::MpiSession(int& argc, char**& argv) {
   note_warning_signal();
   // Open MPI's transfers over TCP by put and get crash or hang when the other side dies. And the address of a rank on
   // another node, asked for when it is first spoken to, never comes once that rank is dead: all are asked for now. The
-  // user may know better.
+  // user may know better. What is still sent to a dead rank must be an error, which Open MPI handles, and not a signal
+  // that ends this one too.
   if (ulfm::is_on()) {
+    std::signal(SIGPIPE, SIG_IGN);
     ::setenv("OMPI_MCA_btl_tcp_flags", "1", 0);
     ::setenv("OMPI_MCA_mpi_add_procs_cutoff", "1000000", 0);
   }

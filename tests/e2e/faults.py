@@ -206,6 +206,8 @@ def lose(tools, dice, output, seconds, victims, number=signal.SIGKILL):
     ranks = ranks_of(process, tools.fedmpi)
     hit = [ranks[victim] for victim in victims if victim in ranks]
     send(number, hit)
+    if number == signal.SIGKILL:  # what a message to the dead may bring the others, at a moment of its own
+        send(signal.SIGPIPE, set(ranks.values()) - set(hit))
     # The server ends last: once its work is done nobody is left who would end it.
     if number == signal.SIGSTOP and 0 in victims and len(digests(output)) == len(tools.expected):
         send(signal.SIGCONT, hit)
