@@ -133,8 +133,8 @@ install_program_wheels() {
 
 install_test_wheels() {
   pip_install -r "$root/tests/requirements.txt"
-  # A CUDA build of LibTorch has brought its own.
-  if ! compgen -G "$venv/lib/python3*/site-packages/torch/lib/libtorch_cuda.so" > /dev/null; then
+  # Where LibTorch was installed with all of CUDA, NCCL came with it.
+  if ! compgen -G "$venv/lib/python3*/site-packages/nvidia/nccl/include/nccl.h" > /dev/null; then
     pip_install --no-deps -r "$root/tests/nccl-requirements.txt"
   fi
 }

@@ -25,6 +25,21 @@ RandomKey part_of(RandomKey key, std::uint64_t part) {
   return part == own_fit ? key : derive(key, (std::uint64_t{1} << 32) + part);
 }
 
+std::vector<at::Tensor> gaps_of(const Layout& layout, const at::Tensor& gradients) {
+  std::vector<at::Tensor> gaps;
+  std::int64_t end = 0;
+  const auto add = [&](std::int64_t next) {
+    if (next > end) gaps.push_back(gradients.narrow(0, end, next - end));
+  };
+  for (const std::size_t index : layout.order()) {
+    if (layout.offset(index) >= layout.shared_parameters_size()) break;
+    add(layout.offset(index));
+    end = layout.offset(index) + layout.num_elements(index);
+  }
+  add(layout.shared_parameters_size());
+  return gaps;
+}
+
 at::Tensor none() {
   return at::empty({0}, at::kFloat);
 }
@@ -49,6 +64,7 @@ ClientTrainer::ClientTrainer(const Job& job, Model& model, const Dataset& datase
       gradients_{at::zeros({model.layout().trainable_size()}, values_.options())},
       parameters_{values_.narrow(0, 0, model.layout().shared_parameters_size())},
       updates_{parameters_.unsqueeze(0)} {
+  gaps_ = gaps_of(model.layout(), gradients_);
   model_.bind(values_, gradients_, job.training.precision);
 }
 
@@ -137,6 +153,15 @@ FitRecord ClientTrainer::fit(const ClientTask& task, const std::function<void(st
   return record;
 }
 
+// A strategy may have added to all of the gradients, and what it left between the tensors must reach no other step.
+BatchResult ClientTrainer::set_gradients(const Batch& batch, RandomKey key) {
+  if (gradients_.is_cpu())
+    for (const at::Tensor& gap : gaps_) std::fill_n(gap.mutable_data_ptr<float>(), gap.numel(), 0.0F);
+  else
+    gradients_.zero_();  // at once what would be many small calls
+  return model_.fit(batch, key);
+}
+
 // What the strategy wants to know of the global parameters on this client's examples.
 void ClientTrainer::start_from_global(const ClientTask& task, FitRecord& record, ClientFit& fit) {
   if (!exchange_.initial_loss && !exchange_.global_gradient) return;
@@ -155,7 +180,7 @@ void ClientTrainer::start_from_global(const ClientTask& task, FitRecord& record,
     if (exchange_.initial_loss)
       loss_sum += model_.evaluate(batch, no_predictions(std::ssize(chosen), model_.task())).loss_sum;
     if (!exchange_.global_gradient) continue;
-    model_.fit(batch, derive(key, begin));
+    set_gradients(batch, derive(key, begin));
     const OneThread one_thread;
     global_gradient_.add_(gradients_.narrow(0, 0, parameters_.numel()),
                           static_cast<double>(chosen.size()) / num_examples);
@@ -184,8 +209,8 @@ double ClientTrainer::train(const ClientTask& task, std::span<const Trained> epo
       const auto chosen = std::span(order).subspan(begin, std::min(batch_size, order.size() - begin));
       const double progress = (task.round - 1 + static_cast<double>(record.num_steps) / num_steps) / job_.run.rounds;
       const double factor = schedule_factor(job_.training, progress);
-      const BatchResult result = model_.fit(dataset_.batch(Split::train, chosen),
-                                            derive(dropout_key, static_cast<std::uint64_t>(record.num_steps)));
+      const BatchResult result = set_gradients(dataset_.batch(Split::train, chosen),
+                                               derive(dropout_key, static_cast<std::uint64_t>(record.num_steps)));
       {
         const OneThread one_thread;
         (strategy_.*adjust)(shared_gradients, fit);

@@ -68,6 +68,7 @@ class FEDMPI_API ClientTrainer {
   using Adjust = void (Strategy::*)(at::Tensor, const ClientFit&) const;
 
   void load_local(const ClientTask& task);
+  BatchResult set_gradients(const Batch& batch, RandomKey key);
   void start_from_global(const ClientTask& task, FitRecord& record, ClientFit& fit);
   double train(const ClientTask& task, std::span<const Trained> epochs, Adjust adjust, std::uint64_t part,
                FitRecord& record, ClientFit& fit, const std::function<void(std::int64_t)>& advance);
@@ -79,7 +80,8 @@ class FEDMPI_API ClientTrainer {
   const Exchange exchange_;
   const KeptSizes kept_sizes_;
   at::Tensor values_, gradients_;
-  at::Tensor parameters_;  // the part of values_ that the strategy sees
+  std::vector<at::Tensor> gaps_;  // of the gradients that the strategy sees: what lies between the tensors
+  at::Tensor parameters_;         // the part of values_ that the strategy sees
   at::Tensor updates_, global_gradient_;
   std::unique_ptr<Optimizer> optimizer_;  // made at the first fit: a server that hosts no clients needs none
 };

@@ -25,11 +25,12 @@ void Communicator::set_transport(std::shared_ptr<Transport> transport, at::Devic
   for (auto name = names.begin(); name != names.end(); ++name) {
     const auto other = std::find(names.begin(), name, *name);
     if (name->empty() || other == name) continue;
-    throw AgreedError(fmt::format("ranks {} and {} have the same GPU, {}, and this transport takes one for each rank, "
-                                  "the server included: start as many ranks as there are GPUs, or set "
-                                  "federation.transport = \"mpi\"",
-                                  other - names.begin(), name - names.begin(), *name),
-                      true);
+    throw AgreedError(
+        fmt::format("ranks {} and {} would both use {}, and this transport takes one for each rank, the server "
+                    "included: start as many ranks as there are, or set "
+                    "federation.transport = \"mpi\"",
+                    other - names.begin(), name - names.begin(), *name),
+        true);
   }
   handle_->transport = {.carrier = std::move(transport), .device = device, .join_seconds = join_seconds};
   if (size_ > 1) join_transport();
@@ -61,8 +62,8 @@ void Communicator::join_transport() {
     if (is_server()) invitation = state.carrier->invitation();
   });
   broadcast(invitation);
+  state.has_joined = true;  // also where the others do not learn of it: this rank has to leave again
   agree(*this, [&] { state.carrier->join(invitation, rank_, size_, state.join_seconds, watch()); });
-  state.has_joined = true;
 }
 
 Transport& Communicator::joined_transport() {

@@ -13,7 +13,8 @@
 namespace fedmpi {
 
 // A classifier of dense features, or with one label a regressor by squared error, whose forward is written with
-// LibTorch's operators; the backward is autograd's, into the flat gradients. It computes on one thread.
+// LibTorch's operators; the backward is autograd's, into the flat gradients. It computes on one thread, and in float32
+// where a forward does not say otherwise.
 class AutogradModel : public Model {
  public:
   const Layout& layout() const override { return layout_; }

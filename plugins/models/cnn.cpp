@@ -6,6 +6,7 @@
 #include <array>
 
 #include <ATen/ATen.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -41,6 +42,14 @@ fedmpi::Layout layout_of(const std::vector<std::int64_t>& image, std::int64_t nu
   });
 }
 
+// Whether LibTorch has convolutions in bf16 that are made for this processor: the others take ten times as long as
+// those in float32.
+bool library_has_bf16() {
+  static const bool found =
+      c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_is_mkldnn_bf16_supported", "").typed<bool()>().call();
+  return found;
+}
+
 // The network of pfl-research's CIFAR-10 benchmark (Granqvist et al. 2024): two convolutions, pooling, one hidden
 // layer. Weights are Xavier-uniform, biases as torch.nn's.
 class Cnn final : public fedmpi::AutogradModel {
@@ -70,10 +79,11 @@ class Cnn final : public fedmpi::AutogradModel {
     return linear(out, 6);
   }
 
-  // With the weight `index` and the bias after it, in the precision asked for. The channels of a pixel lie side by
-  // side, as the library's kernels want them: else each call would rearrange all three tensors.
+  // With the weight `index` and the bias after it, in the precision asked for where the processor has it. The channels
+  // of a pixel lie side by side, as the library's kernels want them: else each call would rearrange all three tensors.
   at::Tensor convolved(const at::Tensor& in, std::size_t index) const {
-    const at::ScalarType dtype = precision() == fedmpi::Precision::bf16 ? at::kBFloat16 : at::kFloat;
+    const bool has_bf16 = !in.is_cpu() || library_has_bf16();
+    const at::ScalarType dtype = precision() == fedmpi::Precision::bf16 && has_bf16 ? at::kBFloat16 : at::kFloat;
     const auto cast = [&](const at::Tensor& tensor) {
       return tensor.to(dtype, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::ChannelsLast);
     };

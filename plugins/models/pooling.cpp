@@ -93,18 +93,20 @@ class PooledRelu final : public torch::autograd::Function<PooledRelu<T>> {
     const at::Tensor chosen = at::empty({windows.count, windows.size(), windows.channels}, chosen_type);
     pool(windows, images.const_data_ptr<T>(), maxima.mutable_data_ptr<float>(),
          static_cast<Bits<T>*>(chosen.mutable_data_ptr()));
-    context->save_for_backward({images, chosen});
+    context->save_for_backward({chosen});
+    context->saved_data["shape"] = images.sizes().vec();
     return maxima;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const variable_list saved = context->get_saved_variables();
-    const at::Tensor of_maxima = gradients[0].contiguous();
-    const Windows windows(saved[0]);
+    const at::Tensor chosen = context->get_saved_variables()[0], of_maxima = gradients[0].contiguous();
+    const at::Tensor of_images =
+        at::empty(context->saved_data["shape"].toIntVector(), at::TensorOptions(c10::CppTypeToScalarType<T>::value),
+                  at::MemoryFormat::ChannelsLast);
+    const Windows windows(of_images);
     // Of an odd height or width the last pixels are in no window.
-    const bool is_odd = windows.height % 2 != 0 || windows.width % 2 != 0;
-    const at::Tensor of_images = is_odd ? at::zeros_like(saved[0]) : at::empty_like(saved[0]);
-    pool_back(windows, of_maxima.const_data_ptr<float>(), static_cast<const Bits<T>*>(saved[1].const_data_ptr()),
+    if (windows.height % 2 != 0 || windows.width % 2 != 0) of_images.zero_();
+    pool_back(windows, of_maxima.const_data_ptr<float>(), static_cast<const Bits<T>*>(chosen.const_data_ptr()),
               of_images.mutable_data_ptr<T>());
     return {of_images};
   }

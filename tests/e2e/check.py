@@ -224,7 +224,8 @@ def what_a_run_then_sends(program):
         rounds = program.rounds("sends")[1:]
         shutil.rmtree(program.directory / "sends")
         sent = sum(line["bytes_sent"] for line in rounds) / len(rounds)
-        assert abs(facts["bytes_sent"] - sent) <= 0.05 * sent, (ranks, changes, facts["bytes_sent"], sent)
+        by_slices = any("krum" in change or "median" in change for change in changes)  # hosts may exchange clients
+        assert abs(facts["bytes_sent"] - sent) <= (0.02 if by_slices else 0.001) * sent, (ranks, changes, facts["bytes_sent"], sent)
 
 
 def a_run_that_goes_on(program):

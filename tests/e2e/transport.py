@@ -80,10 +80,12 @@ def main():
         assert sentence in done.stderr, done.stderr
         assert not (program.directory / output).exists(), f"{output} was written"
 
-    refused("ranks 0 and 1 have the same GPU, GPU 0, and this transport takes one for each rank", fault="same_gpu", ranks=3)
+    refused("ranks 0 and 1 would both use GPU 0, and this transport takes one for each rank", fault="same_gpu", ranks=3)
     refused("told to find no GPU", fault="no_gpu", ranks=2)
     refused("there is no transport plugin 'stand_on'; did you mean 'stand_in'", "federation.transport=stand_on", ranks=2)
-    refused("run.device = \"cuda\"", "run.device=cuda", ranks=2)  # no GPU, or a LibTorch that knows none
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # no GPU, or a LibTorch that knows none
+    refused("run.device = \"cuda\"", "run.device=cuda", ranks=2)
+    del os.environ["CUDA_VISIBLE_DEVICES"]
 
     # A failure of the transport's own ends the job; what was done before is there, to be gone on with.
     os.environ.update(FEDMPI_STAND_IN="fails", FEDMPI_STAND_IN_RANK="1")

@@ -76,7 +76,7 @@ TEST_F(TransportTest, TwoRanksOnOneGpuAreToldSo) {
   EXPECT_TRUE(
       world.size() == 1
           ? error == "no error"
-          : error.starts_with("user: ranks 0 and 1 have the same GPU, GPU 0, and this transport takes one for each"))
+          : error.starts_with("user: ranks 0 and 1 would both use GPU 0, and this transport takes one for each"))
       << error;
 }
 

@@ -18,12 +18,12 @@ namespace fedmpi {
 struct LoadedModel {
   using Roles = std::function<TensorRole(const TensorSpec&)>;
   LoadedModel(const std::string& name, std::map<std::string, OptionValue> given, const Roles& roles = nullptr,
-              std::uint64_t seed = 5)
+              std::uint64_t seed = 5, Precision precision = Precision::float32)
       : model(load(name, std::move(given))) {
     if (roles) model->set_layout(model->layout().with_roles(roles));
     values = at::zeros({model->layout().size()});
     gradients = at::zeros({model->layout().trainable_size()});
-    model->bind(values, gradients, Precision::float32);
+    model->bind(values, gradients, precision);
     model->initialize(values, random_key(seed, Purpose::initialise));
   }
   static std::unique_ptr<Model> load(const std::string& name, std::map<std::string, OptionValue> given) {

@@ -102,6 +102,27 @@ TEST(Round, AFitDependsOnNeitherOrderNorThreadsNorWhoCameBefore) {
   EXPECT_FALSE(at::equal(alone, trainer.updates()[0]));
 }
 
+// Adds to what lies between the tensors too.
+class Shifting final : public Strategy {
+ public:
+  void adjust_gradients(at::Tensor gradients, const ClientFit&) const override { gradients.add_(0.5); }
+};
+
+TEST(Round, WhatAStrategyLeavesBetweenTheTensorsReachesNoOtherClient) {
+  const Experiment experiment = make_experiment({"training.max_gradient_norm=1"});
+  const Partition partition = make_partition(experiment.job, *experiment.dataset);
+  const Layout& layout = experiment.model->layout();
+  ASSERT_LT(layout.offset(0) + layout.num_elements(0), layout.offset(1)) << "nothing lies between them";
+  const at::Tensor global = at::zeros({layout.size()});
+  const Shifting strategy;
+  ClientTrainer trainer(experiment.job, *experiment.model, *experiment.dataset, strategy);
+  trainer.fit({.client = 2, .round = 5, .examples = partition.train[2], .global = global}, ignore);
+  const at::Tensor alone = trainer.updates()[0].clone();
+  trainer.fit({.client = 1, .round = 5, .examples = partition.train[1], .global = global}, ignore);
+  trainer.fit({.client = 2, .round = 5, .examples = partition.train[2], .global = global}, ignore);
+  EXPECT_TRUE(at::equal(alone, trainer.updates()[0]));
+}
+
 TEST(Round, AFailingClientLeavesNoTrace) {
   Experiment experiment = make_experiment();
   const Partition partition = make_partition(experiment.job, *experiment.dataset);

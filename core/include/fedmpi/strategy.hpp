@@ -57,6 +57,8 @@ struct Exchange {
 enum class Trained { all, shared, local };
 
 // One client in one round, as the client half sees it. Vectors as in Exchange, empty tensors where none were asked for.
+// All are on the run's device (run.device), as the gradients and updates beside them: LibTorch's operators work on any,
+// pointers to their data on the CPU alone.
 struct ClientFit {
   const FitRecord& record;  // so far: num_examples and initial_loss before the fit, all but weight after it
   const TrainingSettings& training;

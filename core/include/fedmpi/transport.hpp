@@ -34,9 +34,10 @@ class FEDMPI_API Transport {
   // `seconds`.
   virtual void join(const std::string& invitation, int rank, int size, double seconds, const Watch& watch) = 0;
 
-  // All ranks together. Error when it failed on this rank; what the buffers hold is then undefined.
+  // All ranks together. Error when it failed on this rank; what is received is then undefined, but what a rank gives
+  // (rank 0 to broadcast, the others to reduce_sum) never changes: after a lost rank it is given again.
   virtual void broadcast(at::Tensor buffer, const Watch& watch) = 0;   // from rank 0
-  virtual void reduce_sum(at::Tensor buffer, const Watch& watch) = 0;  // int64; the sum on rank 0, elsewhere unchanged
+  virtual void reduce_sum(at::Tensor buffer, const Watch& watch) = 0;  // int64; the sum on rank 0
 
   // This rank is out, whatever the others do.
   virtual void abort() noexcept = 0;
