@@ -45,8 +45,10 @@ fedmpi::Layout layout_of(const std::vector<std::int64_t>& image, std::int64_t nu
 // Whether LibTorch has convolutions in bf16 that are made for this processor: the others take ten times as long as
 // those in float32.
 bool library_has_bf16() {
-  static const bool found =
-      c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_is_mkldnn_bf16_supported", "").typed<bool()>().call();
+  static const bool found = [] {
+    const auto op = c10::Dispatcher::singleton().findSchema({"mkldnn::_is_mkldnn_bf16_supported", ""});
+    return op && op->typed<bool()>().call();
+  }();
   return found;
 }
 
