@@ -2,6 +2,7 @@
 
 #include "fedmpi/export.hpp"
 
+#include <chrono>
 #include <filesystem>
 
 namespace fedmpi {
@@ -10,8 +11,8 @@ namespace fedmpi {
 // Nothing is written. A file system without locks lets everybody in.
 class FEDMPI_API DirectoryLock {
  public:
-  // FileError when somebody else holds it.
-  explicit DirectoryLock(const std::filesystem::path& directory);
+  // FileError when somebody else still holds it after so long; the wait is logged.
+  explicit DirectoryLock(const std::filesystem::path& directory, std::chrono::seconds patience = {});
   ~DirectoryLock();
   DirectoryLock(const DirectoryLock&) = delete;
   DirectoryLock& operator=(const DirectoryLock&) = delete;

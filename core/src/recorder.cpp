@@ -9,6 +9,7 @@
 #include "whole_file.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -105,7 +106,10 @@ Recorder::Recorder(const Experiment& experiment, RunMode mode)
 Recorder::~Recorder() = default;
 
 RunStart Recorder::open() {
-  if (fs::is_directory(directory_)) lock_ = std::make_unique<DirectoryLock>(directory_);
+  // A script that starts again at once may be faster than the ranks that lost their launcher, which notice by
+  // themselves.
+  const std::chrono::seconds patience(mode_ == RunMode::resume_or_start ? 30 : 0);
+  if (fs::is_directory(directory_)) lock_ = std::make_unique<DirectoryLock>(directory_, patience);
   check_usable(directory_);
   RunStart start{.checkpoint = std::nullopt, .last_round = experiment_.job.run.rounds};
   const bool has_checkpoint = !list_checkpoints(directory_ / "checkpoints").empty();

@@ -15,7 +15,8 @@ namespace fedmpi {
 
 // A run's directory: job.toml, partition.json, metrics, checkpoints, and a line a round on the terminal. Checkpoints
 // are written by a thread beside the next round; one that fails is an Error of the next call that saves, or of the
-// last. open() refuses a directory that another run holds or that cannot be used, and
+// last. open() refuses a directory that another run holds (to resume or start: for 30 s more) or that cannot be used,
+// and
 // - for a new run, one that holds a run already, unless that was ended before its round 0 was done;
 // - to resume, one without a good checkpoint, or whose newest was made by another job (naming the keys that differ),
 //   another dataset or another model, or is past the job's last round. Other versions of libraries and plugins are

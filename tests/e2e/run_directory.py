@@ -194,8 +194,14 @@ def two_runs_at_once(program):
     try:
         for arguments in ((), ("--resume",)):
             assert "another run is writing there" in program.run(*arguments, expected=2)
+        # Started again by a script, it lets the run before end.
+        process = subprocess.Popen([program.fedmpi, "run", "job.toml", "--resume-or-start"], cwd=program.directory,
+                                   text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert any("waiting up to 30 s for its end" in line for line in process.stderr)
     finally:
         os.close(handle)
+    _, text = process.communicate(timeout=120)
+    assert process.returncode == 0, text
 
 
 def unusable_places(program):
