@@ -74,7 +74,7 @@ void add_imdb(CLI::App& prepare) {
   add_settings(*imdb);
   imdb->footer(
       "Example:\n"
-      "  fedmpi prepare imdb --archive aclImdb_v1.tar.gz --vocabulary minilm/vocab.txt --output data/imdb");
+      "  fedmpi prepare imdb --archive aclImdb_v1.tar.gz --vocabulary data/minilm/vocab.txt --output data/imdb");
   imdb->callback([imdb] {
     const PrepareSettings settings = read_settings(*imdb);
     print_summary(prepare_imdb((*imdb)["--archive"]->as<std::string>(), settings), settings);
@@ -106,10 +106,11 @@ void add_table(CLI::App& prepare, const std::string& name, TableFormat format, c
         "--no-quotes", [table] { table->dialect.quotes = false; }, "A quote is a character like any other");
   }
   add_settings(*command);
-  command->footer(fmt::format(
-      "Example:\n"
-      "  fedmpi prepare {0} mails.{0} --text body --label folder --vocabulary minilm/vocab.txt --output data/mails",
-      name));
+  command->footer(
+      fmt::format("Example:\n"
+                  "  fedmpi prepare {0} mails.{0} --text body --label folder --vocabulary data/minilm/vocab.txt "
+                  "--output data/mails",
+                  name));
   command->callback([command, table] {
     const PrepareSettings settings = read_settings(*command);
     print_summary(prepare_table(*table, settings), settings);

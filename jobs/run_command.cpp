@@ -50,7 +50,7 @@ void add_run_command(CLI::App& program, int& argc, char**& argv, int& status) {
   CLI::Option* sweep =
       command
           ->add_option("--sweep", arguments->sweeps,
-                       "a run for each value: --sweep strategy.name=fedavg,fedprox (repeatable: every combination)")
+                       "a run for each value: --sweep strategy.name=fedavg,fedmedian (repeatable: every combination)")
           ->type_name("KEY=VALUE,...")
           ->allow_extra_args(false);
   command
@@ -64,7 +64,7 @@ void add_run_command(CLI::App& program, int& argc, char**& argv, int& status) {
       "  mpirun -np 8 fedmpi run jobs/imdb.toml\n"
       "  mpirun -np 8 fedmpi run jobs/imdb.toml --set run.rounds=5 --output runs/five\n"
       "  mpirun -np 3 fedmpi run jobs/imdb.toml --resume\n"
-      "  mpirun -np 8 fedmpi run jobs/imdb.toml --sweep strategy.name=fedavg,fedprox --sweep seed=1,2,3");
+      "  mpirun -np 8 fedmpi run jobs/imdb.toml --sweep strategy.name=fedavg,fedmedian --sweep seed=1,2,3");
   command->callback([arguments, &argc, &argv, &status] {
     status = arguments->sweeps.empty()
                  ? launch(arguments->request, argc, argv)

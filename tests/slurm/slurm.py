@@ -67,7 +67,7 @@ def sweep(runs):
     """As many jobs as the script says, of two ranks each."""
     for launcher, name in (("srun", "sweep-srun"), (runs.mpirun, "sweep-mpirun")):
         runs.finish(runs.submit("sweep.sbatch", name, "--ntasks=2", launcher=launcher), tasks=6)
-        for strategy in ("fedavg", "fedprox"):
+        for strategy in ("fedavg", "fedmedian"):
             for seed in (1, 2, 3):
                 runs.compare(f"{name}/{strategy}-{seed}", f"strategy.name={strategy}", f"run.seed={seed}")
     beyond = runs.submit("sweep.sbatch", "sweep-beyond", "--ntasks=2", "--array=6")
