@@ -120,6 +120,8 @@ FitRecord ClientTrainer::fit(const ClientTask& task, const std::function<void(st
                             : none(),
       .global_gradient = none()};
 
+  load_local(task);
+  start_from_global(task, record, fit);
   if (exchange_.personal_model) {
     const at::Tensor personal = fit.client_vectors[0];
     load(task.global);
@@ -130,10 +132,9 @@ FitRecord ClientTrainer::fit(const ClientTask& task, const std::function<void(st
     train(task, epochs, &Strategy::adjust_personal_gradients, personal_fit, apart, fit, advance);
     personal.copy_(parameters_);
     record.num_tokens = apart.num_tokens;
+    load_local(task);
   }
 
-  load_local(task);
-  start_from_global(task, record, fit);
   const std::vector<Trained> epochs = strategy_.epochs(job_.training.local_epochs);
   fit.sum_of_learning_rates = 0.0;
   const double loss_sum = train(task, epochs, &Strategy::adjust_gradients, own_fit, record, fit, advance);

@@ -48,9 +48,11 @@ void FederatedState::initialize() {
 
 void FederatedState::restore(const Checkpoint& checkpoint) {
   global.copy_(checkpoint.parameters);
+  const bool by_slices = experiment_.strategy->exchange().aggregation == Aggregation::slices;
+  const at::Device device = by_slices ? at::Device(at::kCPU) : global.device();
   std::vector<NamedTensor> of_strategy;
   for (const NamedTensor& state : checkpoint.strategy_state)
-    if (!state.name.starts_with(engine_prefix)) of_strategy.push_back({state.name, state.tensor.to(global.device())});
+    if (!state.name.starts_with(engine_prefix)) of_strategy.push_back({state.name, state.tensor.to(device)});
   if (server_vectors.size(0) > 0) {
     const at::Tensor saved = find_state(checkpoint.strategy_state, server_vectors_name);
     if (saved.scalar_type() != at::kFloat || saved.sizes() != server_vectors.sizes())

@@ -30,7 +30,9 @@ void share_job_text(Communicator& communicator, RunRequest& request) {
     if (!communicator.is_server() || !request.text.empty()) return;
     request.text = request.mode == RunMode::verify ? load_checkpoint(request.job).job : read_job_file(request.job);
   });
-  communicator.broadcast(request.text);
+  std::string text = request.text;
+  communicator.broadcast(text);  // which may leave it half written where a rank is lost
+  request.text = std::move(text);
 }
 
 Job requested_job(const RunRequest& request) {
@@ -44,9 +46,10 @@ Job requested_job(const RunRequest& request) {
 
 RunEnd run_federation(Communicator& communicator, RunRequest request) {
   const auto start = TimeLimit::Clock::now();
+  // Of any attempt: the next server may be lost before it has come as far as the one before.
+  bool begun = false;
+  std::filesystem::path output;
   for (;;) {
-    bool begun = false;
-    std::filesystem::path output;
     try {
       std::optional<AgreedError> error;
       RunEnd end = RunEnd::done;

@@ -76,6 +76,7 @@ FitRecord Host::fit_one(std::int64_t client, const at::Tensor& global, const at:
   }
   std::optional<KeptState> kept;
   if (states_.is_needed()) kept = states_.write(client, round_, in_file);
+  const std::int64_t num_spooled = spool_.num_updates();
   try {
     if (by_slices_) {
       spool_.append(trainer_.updates().cpu());
@@ -84,6 +85,7 @@ FitRecord Host::fit_one(std::int64_t client, const at::Tensor& global, const at:
       sum_.add(std::vector{trainer_.updates(), trainer_.statistics()}, record.weight);
     }
   } catch (...) {
+    spool_.truncate(num_spooled);
     if (kept) states_.remove(client, round_);
     throw;
   }

@@ -76,7 +76,7 @@ constexpr OptionSpec training_keys[] = {
     {"momentum", OptionType::number, "0", "of sgd", 0, 1},
     {"beta1", OptionType::number, "0.9", "of adamw, less than 1", 0, 1},
     {"beta2", OptionType::number, "0.999", "of adamw, less than 1", 0, 1},
-    {"epsilon", OptionType::number, "1e-8", "of adamw", 0, unbounded},
+    {"epsilon", OptionType::number, "1e-8", "of adamw, above 0", 1e-30, unbounded},
     {"weight_decay", OptionType::number, "", "when left out, 0.01 with adamw and 0 with sgd", 0, unbounded},
     {"learning_rate_schedule", OptionType::string, "constant", "over the whole run", -unbounded, unbounded,
      "constant|linear|cosine"},

@@ -171,7 +171,8 @@ std::string to_json_line(const RoundMetrics& metrics) {
   if (!metrics.central_confusion.empty()) json.line["central"]["confusion"] = metrics.central_confusion;
   for (const ClientFailure& one : metrics.failed)
     json.line["failed"].push_back({{"client", one.client}, {"reason", one.message}});
-  return json.line.dump();
+  // What a client failed of may be in any bytes.
+  return json.line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 RoundMetrics from_json_line(const std::string& line) {

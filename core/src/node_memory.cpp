@@ -91,9 +91,11 @@ void* MappedMemory::at(const NodeAddress& address, std::int64_t bytes) {
     if (file < 0) throw Error("another rank's memory cannot be opened: " + errno_message());
     struct stat status {};
     void* pages = MAP_FAILED;
-    if (::fstat(file, &status) == 0)
+    const bool is_it = ::fstat(file, &status) == 0 && static_cast<std::int64_t>(status.st_ino) == address.inode;
+    if (is_it)
       pages = ::mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    const std::string problem = errno_message();
+    // The process of that number may be another one here.
+    const std::string problem = is_it ? errno_message() : "it is another file";
     ::close(file);
     if (pages == MAP_FAILED) throw Error("another rank's memory cannot be mapped: " + problem);
     mapping = {.inode = address.inode, .pages = pages, .length = static_cast<std::size_t>(status.st_size)};

@@ -127,6 +127,7 @@ void Protocol::prepare() {
   communicator_.broadcast(rounds);
   first_round_ = rounds[0].item<int>();
   last_round_ = rounds[1].item<int>();
+  choose_scratch();
 }
 
 // Round 0, or the state after the last one that was done. From here on the run's directory is written.
@@ -134,7 +135,6 @@ void Protocol::begin() {
   const Stopwatch stopwatch;
   const int threads = job_.run.threads != 0 ? job_.run.threads : communicator_.cores_per_host();
   at::set_num_threads(threads);
-  choose_scratch();
   agree(communicator_, [&] {
     state_ = std::make_unique<FederatedState>(experiment_, client_states_directory(checkpoints_), scratch_);
     host_ = std::make_unique<Host>(experiment_, partition_, state_->clients);
@@ -179,6 +179,20 @@ void Protocol::choose_scratch() {
   communicator_.broadcast(path);
   scratch_ = path;
   owns_scratch_ = verifies_ && communicator_.is_server();
+  if (!verifies_ ||
+      kept_sizes(experiment_.strategy->exchange(), experiment_.model->layout(), job_.federation.compression).total() ==
+          0)
+    return;
+  agree(communicator_, [&] {
+    if (owns_scratch_) std::filesystem::create_directories(scratch_);
+  });
+  agree(communicator_, [&] {
+    if (!std::filesystem::exists(scratch_))
+      throw UserError(
+          fmt::format("{} is not a directory that all nodes share, and another node may need what a client keeps: set "
+                      "TMPDIR to one, or verify on one node",
+                      scratch_.parent_path().string()));
+  });
 }
 
 // What every rank must know before the next round.

@@ -136,7 +136,13 @@ SweepEnd run_sweep(MpiSession& session, Communicator& world, const RunRequest& r
   set_log_rank(world.rank(), world.size());
   if (!world.is_server()) return result;
   std::vector<std::optional<RoundMetrics>> last;
-  for (const SweepRun& run : runs) last.push_back(last_round(output / run.label));
+  for (const SweepRun& run : runs) {
+    last.push_back(last_round(output / run.label));
+    if (is_whole || result.is_stopped) continue;
+    // The ranks that were to make it may all have been lost.
+    const int num_rounds = requested_job(request_of(shared, run, output)).run.rounds;
+    if (!last.back() || last.back()->round < num_rounds) result.has_failed = true;
+  }
   log(LogLevel::info, "the sweep:\n" + sweep_table(runs, last));
   return result;
 }

@@ -2,6 +2,7 @@
 
 #include "fedmpi/export.hpp"
 
+#include <algorithm>
 #include <cstdint>
 
 #include <ATen/core/Tensor.h>
@@ -21,6 +22,8 @@ class FEDMPI_API UpdateSpool {
   // float32 [size]. Error, with nothing kept, when an element is not finite.
   void append(const at::Tensor& update);
   std::int64_t num_updates() const { return num_updates_; }
+  // Forgets all but the first `num_updates`.
+  void truncate(std::int64_t num_updates) { num_updates_ = std::min(num_updates_, num_updates); }
   // `length` elements of update `index` from `begin`.
   void read(std::int64_t index, std::int64_t begin, std::int64_t length, float* out) const;
 

@@ -18,7 +18,7 @@ import sys
 import textwrap
 import time
 
-from launching import descendants, environment, launcher, send
+from launching import descendants, environment, launcher, rank_of, send
 
 GUARD_SECONDS = 60
 STOPPED = 3  # the exit status of a run that was stopped in order
@@ -70,7 +70,7 @@ class Tools:
     def __init__(self, args):
         self.fedmpi, self.mpirun = str(pathlib.Path(args.fedmpi).resolve()), args.mpirun
         self.tcp_share = args.tcp_share
-        self.transport = ["--plugins", args.plugins, "--set", f"federation.transport={args.transport}"] if args.plugins else []
+        self.transport = ["--plugins", args.plugins.resolve(), "--set", f"federation.transport={args.transport}"] if args.plugins else []
         self.expected = []
         self.noticed = 0  # losses of ranks that a run had to do something about
         self.restored = 0  # runs that went on with parts of rounds
@@ -117,15 +117,9 @@ def account(*files):
 
 def ranks_of(process, fedmpi):
     """The processes of the program itself, by their ranks."""
-    found = {}
-    for pid in descendants(process.pid) - {process.pid}:
-        try:
-            if pathlib.Path(f"/proc/{pid}/exe").resolve() == pathlib.Path(fedmpi):
-                variables = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-                found[int(dict(variable.partition(b"=")[::2] for variable in variables if variable)[b"OMPI_COMM_WORLD_RANK"])] = pid
-        except (OSError, KeyError):
-            continue
-    return found
+    ranks = {rank_of(pid, fedmpi): pid for pid in descendants(process.pid)}
+    ranks.pop(None, None)
+    return ranks
 
 
 def stop(tools, dice, output, seconds):

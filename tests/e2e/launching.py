@@ -1,5 +1,6 @@
 """How these tests start the program under mpirun, and what they know of its processes."""
 import os
+import pathlib
 import tempfile
 
 SESSIONS = tempfile.TemporaryDirectory(prefix="fedmpi-sessions-")
@@ -31,6 +32,17 @@ def descendants(pid):
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
     return found
+
+
+def rank_of(pid, fedmpi):
+    """None when it is not a process of the program that a launcher has started."""
+    try:
+        if pathlib.Path(f"/proc/{pid}/exe").resolve() != pathlib.Path(fedmpi):
+            return None
+        variables = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return int(dict(variable.partition(b"=")[::2] for variable in variables if variable)[b"OMPI_COMM_WORLD_RANK"])
+    except (OSError, KeyError):
+        return None
 
 
 def send(signal, pids):

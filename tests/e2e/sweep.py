@@ -1,6 +1,10 @@
 """One job, several runs at once in one allocation: each is the run that it would have been alone."""
 import argparse
+import signal
+import subprocess
+import time
 
+from launching import descendants, environment, launcher, rank_of, send
 from program import Program
 
 JOB = """\
@@ -76,6 +80,23 @@ def one_fails(program, expected):
     assert len(program.rounds("one_fails/learning_rate=0.1,batch_size=16")) == 4
 
 
+def lost_runs_are_told(program, expected):
+    """Who loses a rank with the runs that it was to make does not say that all is done."""
+    output, more = program.directory / "lost", ("--set", "run.rounds=400")
+    process = subprocess.Popen([*launcher(program.mpirun, 2), "--with-ft", "ulfm", program.fedmpi, "run", "job.toml", *SWEEP,
+                                "--output", "lost", *more], cwd=program.directory, env=environment(), stderr=subprocess.PIPE, text=True)
+    victim = output / LABELS[1] / "metrics.jsonl"  # of the second of two groups
+    while not victim.exists() and process.poll() is None:
+        time.sleep(0.01)
+    (rank,) = (pid for pid in descendants(process.pid) if rank_of(pid, program.fedmpi) == 1)
+    send(signal.SIGKILL, [rank])
+    _, text = process.communicate(timeout=200)
+    assert process.returncode == 1, f"exit status {process.returncode}\n{text}"
+    program("run", "job.toml", *SWEEP, "--output", "lost", "--resume", *more, ranks=2)
+    for label in LABELS:
+        assert program.digests(f"lost/{label}")[:4] == expected[label], label
+
+
 def wrong_jobs_start_nothing(program, _):
     for sweep, sentence in ((("--sweep", "strategy.name=fedavg,fedmedin"), "there is no strategy plugin 'fedmedin'"),
                             (("--sweep", "training.learning_rat=1,2"), "did you mean 'learning_rate'?"),
@@ -98,7 +119,7 @@ def main():
     program = Program(parser.parse_args(), "sweep")
     (program.directory / "job.toml").write_text(JOB, encoding="utf-8")
     expected = alone(program)
-    for check in (on_any_ranks, goes_on, one_fails, wrong_jobs_start_nothing):
+    for check in (on_any_ranks, goes_on, one_fails, lost_runs_are_told, wrong_jobs_start_nothing):
         check(program, expected)
         print(f"{check.__name__}: passed", flush=True)
 

@@ -145,6 +145,25 @@ def clients_dropped_at_a_deadline(program):
     assert "reproduced: rounds 0 to 3" in text, text
 
 
+def clients_kept_on_nodes_apart(program):
+    """What a client keeps between its rounds must be where the next rank to fit it finds it."""
+    program("run", "job.toml", "--output", "kept", "--set", "strategy.name=scaffold", "--set", "training.optimizer=sgd")
+    place, last = program.directory / "temporary", "kept/checkpoints/round_0003.h5"
+    place.mkdir()
+    verify = f"TMPDIR={place} exec {program.fedmpi} verify {last} --from-start"
+    other_node = ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none {place} && {verify}"]
+    if subprocess.run([*other_node[:-1], f"mount -t tmpfs none {place}"], capture_output=True, check=False).returncode != 0:
+        return print("skipped: this system gives a process no mounts of its own")
+    launch = launcher(program.mpirun, 1)
+    done = subprocess.run([*launch, "sh", "-c", verify, ":", "-np", "2", *other_node], cwd=program.directory, env=environment(),
+                          timeout=120, text=True, capture_output=True, check=False)
+    assert done.returncode == 2 and f"{place} is not a directory that all nodes share" in done.stderr, done.stderr
+    done = subprocess.run([*launch, "sh", "-c", verify, ":", "-np", "2", "sh", "-c", verify], cwd=program.directory,
+                          env=environment(), timeout=120, text=True, capture_output=True, check=False)
+    assert done.returncode == 0 and "reproduced" in done.stderr + done.stdout, done.stderr
+    assert not list(place.iterdir()), "verify left something"
+
+
 def broken_checkpoint(program):
     path = program.directory / "broken.h5"
     damaged = bytearray((program.directory / LAST).read_bytes())
@@ -169,7 +188,7 @@ def main():
     program("run", "job.toml", ranks=8)
     run = content(directory / "run")
     for check in (other_numbers_of_ranks, alone_in_a_directory, another_seed, other_data, other_shards,
-                  another_plugin, clients_dropped_at_a_deadline, broken_checkpoint):
+                  another_plugin, clients_dropped_at_a_deadline, clients_kept_on_nodes_apart, broken_checkpoint):
         check(program)
         print(f"{check.__name__}: as it should be", flush=True)
     assert content(directory / "run") == run, "verify changed the run's directory"

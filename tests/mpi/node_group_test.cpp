@@ -138,6 +138,16 @@ TEST(NodeMemory, IsMappedAnewWhenAnotherHasItsDescriptor) {
   }
 }
 
+// In a container of its own another process may have that number.
+TEST(NodeMemory, OfAnotherFileIsAnError) {
+  const at::Tensor words = zeros_on_node({5}, at::kLong);
+  NodeAddress address = node_address(words);
+  address.inode += 1;
+  MappedMemory mapped;
+  EXPECT_THROW(mapped.at(address, 8), Error);
+  EXPECT_THROW(mapped.at(address, 8), Error);
+}
+
 TEST(NodeMemory, OfAProcessThatHasEndedIsALostRank) {
   MappedMemory mapped;
   const pid_t child = ::fork();

@@ -164,6 +164,14 @@ TEST(Metrics, FailedWritesAreErrors) {
   EXPECT_THROW(MetricsWriter(directory / "missing", {}), Error);
 }
 
+TEST(Metrics, WhyAClientFailedMayBeInAnyBytes) {
+  RoundMetrics metrics = first_round();
+  metrics.failed = {{3, "caf\xe9 is closed"}};
+  const RoundMetrics read = from_json_line(to_json_line(metrics));
+  ASSERT_EQ(read.failed.size(), 1U);
+  EXPECT_EQ(read.failed[0].message, "caf\uFFFD is closed");
+}
+
 TEST(Metrics, TableLinesUp) {
   RoundMetrics zero = before_training();
   zero.central_accuracy = 0.5;

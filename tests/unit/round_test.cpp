@@ -7,7 +7,9 @@
 #include "small_job.hpp"
 
 #include <cmath>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -123,6 +125,34 @@ TEST(Round, WhatAStrategyLeavesBetweenTheTensorsReachesNoOtherClient) {
   EXPECT_TRUE(at::equal(alone, trainer.updates()[0]));
 }
 
+// Notes what its personal step is told of the global parameters.
+class Curious final : public Strategy {
+ public:
+  Exchange exchange() const override {
+    return {.num_client_vectors = 1, .initial_loss = true, .global_gradient = true, .personal_model = true};
+  }
+  void adjust_personal_gradients(at::Tensor gradients, const ClientFit& fit) const override {
+    knows_loss = fit.record.initial_loss > 0.0;
+    knows_gradient =
+        fit.global_gradient.sizes() == fit.parameters.sizes() && fit.global_gradient.norm().item<float>() > 0;
+    gradients.zero_();
+  }
+  mutable bool knows_loss = false, knows_gradient = false;
+};
+
+TEST(Round, APersonalStepKnowsWhatIsAskedOfTheGlobalParameters) {
+  const Experiment experiment = make_experiment();
+  const Partition partition = make_partition(experiment.job, *experiment.dataset);
+  const Layout& layout = experiment.model->layout();
+  const Curious strategy;
+  ClientTrainer trainer(experiment.job, *experiment.model, *experiment.dataset, strategy);
+  const at::Tensor global = at::full({layout.size()}, 0.1F), kept = at::zeros({layout.shared_parameters_size()});
+  trainer.fit({.client = 1, .round = 1, .examples = partition.train[1], .global = global, .kept = kept}, ignore);
+  EXPECT_TRUE(strategy.knows_loss);
+  EXPECT_TRUE(strategy.knows_gradient);
+  EXPECT_TRUE(at::equal(kept, global.narrow(0, 0, kept.numel()))) << "the personal model, whose gradients were zero";
+}
+
 TEST(Round, AFailingClientLeavesNoTrace) {
   Experiment experiment = make_experiment();
   const Partition partition = make_partition(experiment.job, *experiment.dataset);
@@ -142,6 +172,52 @@ TEST(Round, AFailingClientLeavesNoTrace) {
   ASSERT_EQ(outcome.failures.size(), 1U);
   EXPECT_EQ(outcome.failures[0].client, 1);
   EXPECT_TRUE(at::equal(only_first, other.sum().sum()));
+}
+
+// One parameter, and a statistic that no sum can take after as many steps.
+class Erupting final : public Model {
+ public:
+  explicit Erupting(int eruptions) : eruptions_{eruptions} {}
+  const Layout& layout() const override { return layout_; }
+  void set_layout(Layout layout) override { layout_ = std::move(layout); }
+  std::int64_t num_labels() const override { return 2; }
+  void check(const Batch&) const override {}
+  void initialize(at::Tensor, RandomKey) override {}
+  void bind(at::Tensor values, at::Tensor gradients, Precision) override {
+    gradients_ = std::move(gradients);
+    statistic_ = layout_.view(values, 1);
+  }
+  BatchResult fit(const Batch& batch, RandomKey) override {
+    gradients_.zero_();
+    layout_.gradient_view(gradients_, 0).copy_(batch.features.sum());
+    statistic_.fill_(eruptions_-- > 0 ? 1e30 : 1.0);
+    return {.loss_sum = 1.0, .num_examples = batch.labels.numel()};
+  }
+  BatchResult evaluate(const Batch&, at::Tensor) override { return {}; }
+
+ private:
+  Layout layout_{{{.name = "weight", .shape = {1}}, {.name = "mean", .shape = {1}, .role = TensorRole::statistic}}};
+  at::Tensor gradients_, statistic_;
+  int eruptions_;
+};
+
+TEST(Round, AFailedClientsUpdateIsNoneOfThoseThatAreCompared) {
+  const auto spooled = [](int eruptions, const std::vector<std::int64_t>& clients) {
+    Experiment experiment = make_experiment({"strategy.name=fedmedian"});
+    experiment.model = std::make_unique<Erupting>(eruptions);
+    const Partition partition = make_partition(experiment.job, *experiment.dataset);
+    Host host(experiment, partition, nothing_kept());
+    host.begin_round(1, 2);
+    host.fit(clients, at::zeros({experiment.model->layout().size()}), no_vectors(), ignore);
+    EXPECT_EQ(host.outcome().records.size(), 1U);
+    EXPECT_EQ(host.spool().num_updates(), 1);
+    float update = 0.0F;
+    host.spool().read(0, 0, 1, &update);
+    return update;
+  };
+  const float alone = spooled(0, {1});
+  EXPECT_NE(alone, 0.0F);
+  EXPECT_EQ(spooled(4, {0, 1}), alone);  // the first client takes four steps
 }
 
 TEST(Round, AnExplodingLossIsAFailure) {

@@ -53,7 +53,7 @@ FEDMPI_API void prune_checkpoints(const std::filesystem::path& directory, int ke
 // damaged, will make them again, and pruning must not count them.
 FEDMPI_API void set_aside_checkpoints(const std::filesystem::path& directory, int first_round);
 
-// Of this build and this machine, for Checkpoint::versions.
+// Of this build and the processor that it runs on, for Checkpoint::versions.
 FEDMPI_API std::map<std::string, std::string> library_versions();
 
 }  // namespace fedmpi

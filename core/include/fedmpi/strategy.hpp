@@ -14,7 +14,8 @@ namespace fedmpi {
 
 struct TrainingSettings;  // job.hpp
 
-// What a client reports of one fit. Numbers only: these records are all that reaches the server besides the updates.
+// What a client reports of one fit, in numbers only. Besides these records the server gets the updates, statistics of
+// the model, sums of evaluations, digests of what clients keep, and the message of a fit that failed.
 struct FitRecord {
   std::int64_t client = 0;
   std::int64_t num_examples = 0;  // in the client's partition
@@ -60,7 +61,7 @@ enum class Trained { all, shared, local };
 // All are on the run's device (run.device), as the gradients and updates beside them: LibTorch's operators work on any,
 // pointers to their data on the CPU alone.
 struct ClientFit {
-  const FitRecord& record;  // so far: num_examples and initial_loss before the fit, all but weight after it
+  const FitRecord& record;  // so far: num_examples and initial_loss before the fit, all but seconds after it
   const TrainingSettings& training;
   double sum_of_learning_rates = 0.0;  // over the steps taken; of training.learning_rate and its schedule
   bool is_first = true;                // the client has not been fitted in an earlier round
@@ -92,7 +93,9 @@ class FEDMPI_API Strategy {
   // What becomes of a tensor that is not frozen: FedBN keeps those of normalisation layers local. Default: its role in
   // the model. A shared or local statistic stays one.
   virtual TensorRole role(const TensorSpec& tensor) const;
-  // UserError when it cannot work with this training, with the layout that role() made or with so many clients.
+  // UserError when it cannot work with this training, with the layout that role() made or with so many clients. Before
+  // a run another object is tried on made-up updates, with the same tensors of one element each and another learning
+  // rate: no shape may be refused for that, and no value of the rate.
   virtual void prepare(const TrainingSettings& training, const Layout& layout, int num_clients);
   // Default: sums, and nothing else.
   virtual Exchange exchange() const;
@@ -104,24 +107,25 @@ class FEDMPI_API Strategy {
   virtual void adjust_gradients(at::Tensor gradients, const ClientFit& fit) const;
   // The same while the personal model is fitted: fit.parameters are the personal ones. Default: nothing.
   virtual void adjust_personal_gradients(at::Tensor gradients, const ClientFit& fit) const;
-  // How much the client counts; >= 0, and at least 2^-10 where it is to keep its precision. Default: num_examples.
+  // How much the client counts, by all of the record but weight and seconds; >= 0, and at least 2^-10 where it is to
+  // keep its precision. Default: num_examples.
   virtual double weight(const FitRecord& record) const;
   // `updates` [1 + num_extra_updates, size]: the first is local - global, the others zero; changed in place before they
   // are weighted and summed. Default: nothing.
   virtual void finish_fit(at::Tensor updates, ClientFit& fit) const;
 
-  // Server half, by sums.
+  // Server half, by sums, with tensors on the run's device.
   // `global` in: the round's start; out: the next round's. `server_vectors` likewise. `mean_updates` [1 +
   // num_extra_updates, size] = sum(weight * updates) / sum(weight). Not called when every weight is 0: the parameters
   // then stay. Throws Error when there are too few clients for it. Default: FedAvg's, global += the mean update.
   virtual void aggregate(at::Tensor global, at::Tensor server_vectors, const at::Tensor& mean_updates,
                          const FitRound& round);
 
-  // Server half, by slices: on every rank, with the same arguments for compare.
-  // `products`: float64 [n + num_server_vectors, the same], the inner products of the n updates (rows as round.records)
-  // and of the server vectors after them. What it finds is for aggregate_slice of the same round, which gets the rows
-  // it returns, ascending, at least one: others need not travel. Default: all. Called where exchange() asks for
-  // products.
+  // Server half, by slices: on every rank, with tensors on the CPU.
+  // `products`: float64 [m, m], m = n + num_server_vectors, the inner products of the n updates (rows as round.records)
+  // and of the server vectors after them; the same on every rank, and so must be what it returns: the rows that
+  // aggregate_slice of the same round gets, ascending, at least one. Others need not travel. Default: all. Called where
+  // exchange() asks for products.
   virtual std::vector<std::int64_t> compare(const at::Tensor& products, const FitRound& round);
   // A range of `length` coordinates: `updates` [n, length], contiguous, may be changed, n those of compare or all;
   // `global` [length] and `server_vectors` [num_server_vectors, length] are in and out. Called from several threads at
@@ -130,7 +134,8 @@ class FEDMPI_API Strategy {
                                const FitRound& round) const;
 
   // What the server half needs to go on after a restart, besides the server vectors. restore gets what state returned,
-  // or what a checkpoint of another version did: see find_state.
+  // on the run's device where it aggregates by sums and on the CPU where by slices, or what a checkpoint of another
+  // version did: see find_state.
   virtual std::vector<NamedTensor> state() const;
   virtual void restore(std::span<const NamedTensor> state);
 };

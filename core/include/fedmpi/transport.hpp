@@ -13,7 +13,7 @@ namespace fedmpi {
 // Interface of a transport plugin: it carries the large buffers between ranks in the place of MPI, which carries all
 // else. One object a rank, used from the main thread alone. Buffers are contiguous, float32 or int64, on the device
 // that open() was given, of the same length on all ranks; what was written to them before is there, and what comes is
-// there when a call returns.
+// there when a call returns. It has no options: no key of a job is its own.
 class FEDMPI_API Transport {
  public:
   static constexpr const char* plugin_kind = "transport";
