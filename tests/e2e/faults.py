@@ -194,12 +194,14 @@ def start_to_lose(tools, dice, output, seconds):
     return process, transport
 
 
-def lose(tools, dice, output, seconds, victims, number=signal.SIGKILL):
-    """Ranks are killed, and the others go on to the end without being started again."""
+def lose(tools, dice, output, seconds, victims, number=signal.SIGKILL, pause=0.0):
+    """Ranks are killed, with so much time between them, and the others go on to the end without being started again."""
     process, transport = start_to_lose(tools, dice, output, seconds)
     ranks = ranks_of(process, tools.fedmpi)
     hit = [ranks[victim] for victim in victims if victim in ranks]
-    send(number, hit)
+    for i, pid in enumerate(hit):
+        time.sleep(pause if i > 0 else 0)
+        send(number, [pid])
     if number == signal.SIGKILL:  # what a message to the dead may bring the others, at a moment of its own
         send(signal.SIGPIPE, set(ranks.values()) - set(hit))
     # The server ends last: once its work is done nobody is left who would end it.
@@ -228,6 +230,11 @@ def lose_the_server(tools, dice, output, seconds):
     return lose(tools, dice, output, seconds, [0])
 
 
+def lose_two_servers(tools, dice, output, seconds):
+    """The second while the ranks go on from a checkpoint without the first, more often than not."""
+    return lose(tools, dice, output, seconds, [0, 1], pause=dice.uniform(0, 0.3))
+
+
 def lose_and_stop(tools, dice, output, seconds):
     """A rank is killed and a signal stops the run, one shortly after the other."""
     process, transport = start_to_lose(tools, dice, output, seconds)
@@ -251,7 +258,8 @@ def freeze(tools, dice, output, seconds):
 
 
 FAULTS = {fault.__name__: fault
-          for fault in (stop, kill, kill_within, full_disk, corrupt, lose_a_host, lose_two_hosts, lose_the_server, lose_and_stop, freeze)}
+          for fault in (stop, kill, kill_within, full_disk, corrupt, lose_a_host, lose_two_hosts, lose_the_server, lose_two_servers,
+                        lose_and_stop, freeze)}
 
 
 def main():
@@ -301,7 +309,7 @@ def main():
                 print(textwrap.indent(account(tools.said(output), *sorted(output.glob("log/*"))), "    "), flush=True)
             else:
                 print(f"{name} {i}: {what}, went on to the same digests", flush=True)
-    if args.count > 4 and {"lose_a_host", "lose_two_hosts", "lose_the_server"} & set(args.only) and tools.noticed == 0:
+    if args.count > 4 and {"lose_a_host", "lose_two_hosts", "lose_the_server", "lose_two_servers"} & set(args.only) and tools.noticed == 0:
         sys.exit("every rank was killed too late to be missed")
     if args.count > 4 and "kill_within" in args.only and tools.restored == 0:
         sys.exit("no part of a round was ever gone on with")
