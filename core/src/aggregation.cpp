@@ -106,16 +106,14 @@ at::Tensor all_products(Communicator& communicator, const Updates& updates, cons
   const Slices slices(updates.clients, server_vectors.size(1));
   const std::int64_t n = slices.num_updates() + server_vectors.size(0);
   SliceExchange exchange(communicator, slices, spool, updates.rows);
-  at::Tensor sum = at::zeros({n, n}, at::kDouble);
+  at::Tensor sum = at::zeros({n * n}, at::kDouble);
   for (std::int64_t turn = 0; turn < slices.num_turns(); ++turn) {
     const Slices::Share share = slices.share(turn, communicator.rank());
     const at::Tensor own = slices.products(exchange.turn(turn), server_vectors.narrow(1, share.begin, share.length));
-    // In the order of the slices, which is that of the ranks.
-    for (std::string& part : communicator.all_gather(
-             std::string(static_cast<const char*>(own.const_data_ptr()), static_cast<std::size_t>(own.nbytes()))))
-      sum.add_(at::from_blob(part.data(), {n, n}, at::kDouble));
+    communicator.add_in_order(own.view(-1), sum);  // the order of the slices
   }
-  return sum;
+  communicator.broadcast(sum);
+  return sum.view({n, n});
 }
 
 // Every rank's part of a turn to its place in `next` on the server.

@@ -257,6 +257,21 @@ void Communicator::gather(const at::Tensor& own, std::span<at::Tensor> parts) {
   }
 }
 
+void Communicator::add_in_order(const at::Tensor& own, at::Tensor sum) {
+  const int count = static_cast<int>(own.numel());
+  if (!is_server()) {
+    FEDMPI_MPI(MPI_Send, own.const_data_ptr(), count, MPI_DOUBLE, server, gather_tag, handle_->comm);
+    bytes_sent_ += static_cast<std::int64_t>(own.nbytes());
+    return;
+  }
+  sum.add_(own);
+  const at::Tensor other = at::empty_like(own);
+  for (int rank = 1; rank < size_; ++rank) {
+    FEDMPI_MPI(MPI_Recv, other.data_ptr(), count, MPI_DOUBLE, rank, gather_tag, handle_->comm, MPI_STATUS_IGNORE);
+    sum.add_(other);
+  }
+}
+
 std::vector<std::string> Communicator::all_gather(const std::string& bytes) {
   if (bytes.size() > static_cast<std::size_t>(std::numeric_limits<int>::max()))
     throw Error("a record of more than 2 GiB cannot be gathered");

@@ -49,7 +49,7 @@ std::int64_t bytes_of_slices(const RoundWork& round, const JobWork& work, std::i
   if (num_chosen > 0) {
     const Slices all(clients, size);
     const std::int64_t rows = n + num_vectors, product_bytes = rows * rows * static_cast<std::int64_t>(sizeof(double));
-    bytes += exchanged(all, ranks) + all.num_turns() * all_gathered_from_each(product_bytes, ranks);
+    bytes += exchanged(all, ranks) + (all.num_turns() + 1) * (ranks - 1) * product_bytes;  // in turns, then their sum
     bytes += all_gathered_from_each(num_chosen * client_bytes, ranks) + 2 * vote_bytes(ranks);
     // Whichever they are: so many, evenly spread.
     for (auto& own : clients)

@@ -72,6 +72,19 @@ TEST(Communicator, AllGatherKeepsRankOrderAndLengths) {
   EXPECT_EQ(all.back().rank, world.size() - 1);
 }
 
+// Rank by rank 2^53, 1, 1, ...: what is added to 2^53 alone is lost each time, added up before it would show.
+TEST(Communicator, AddsInRankOrder) {
+  Communicator& world = test_communicator();
+  const double large = 9007199254740992.0;
+  const at::Tensor own = at::tensor({world.is_server() ? large : 1.0, static_cast<double>(world.rank())}, at::kDouble);
+  const at::Tensor sum = at::zeros({2}, at::kDouble);
+  const std::int64_t before = world.bytes_sent(), ranks = world.size();
+  world.add_in_order(own, sum);
+  const at::Tensor expected = at::tensor({large, static_cast<double>(ranks * (ranks - 1) / 2)}, at::kDouble);
+  EXPECT_TRUE(at::equal(sum, world.is_server() ? expected : at::zeros({2}, at::kDouble)));
+  EXPECT_EQ(world.bytes_sent() - before, world.is_server() ? 0 : 16);
+}
+
 TEST(Communicator, ReportsReachTheServerAllOfThem) {
   Communicator& world = test_communicator();
   for (int turn = 0; turn < 3; ++turn) {

@@ -50,7 +50,7 @@ TEST(SentBytes, OfOneSlice) {
   const JobWork work{.shared_bytes = 40, .update_bytes = 40};
   const double without = two_records + three_states + 2 * one_vote + 2 * 40 + 2 * 8 * 3 + one_vote;
   EXPECT_EQ(sent_bytes(of_two_clients(), work, 0, 0.0, three_ranks()), without + 2 * 40);
-  const double products = 2 * 40 + 2 * 2 * 8 * one_vote, choices = 8 * one_vote + 2 * one_vote;
+  const double products = 2 * 40 + 2 * 2 * (2 * 2 * 8), choices = 8 * one_vote + 2 * one_vote;
   EXPECT_EQ(sent_bytes(of_two_clients(), work, 1, 0.0, three_ranks()), without + products + choices + 40);
 }
 

@@ -92,6 +92,9 @@ class FEDMPI_API Communicator {
   // float32: every rank's `own` to the server, into parts[rank], of the right length there; elsewhere parts is not
   // used.
   void gather(const at::Tensor& own, std::span<at::Tensor> parts);
+  // float64: every rank's `own` is added to `sum` on the server, one after another in rank order; elsewhere sum is not
+  // used.
+  void add_in_order(const at::Tensor& own, at::Tensor sum);
   std::vector<std::string> all_gather(const std::string& bytes);  // one a rank, in rank order
 
   // Between two collectives, hosts tell the server how far they are, and any rank may ask all to give up their work. A
