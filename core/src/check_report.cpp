@@ -109,6 +109,15 @@ Rates mean_rates(std::span<const Trial> trials) {
   for (double Rates::*seconds :
        {&Rates::slice_seconds, &Rates::load_seconds, &Rates::plan_fit_seconds, &Rates::plan_evaluate_seconds})
     for (const Trial& trial : trials) mean.*seconds += trial.rates.*seconds / static_cast<double>(trials.size());
+  mean.at_once = std::ranges::max(trials, {}, [](const Trial& trial) { return trial.rates.at_once; }).rates.at_once;
+  for (double Rates::*speedup : {&Rates::fit_speedup, &Rates::evaluate_speedup}) {
+    double count = 0.0;
+    for (const Trial& trial : trials) {
+      mean.*speedup += trial.rates.*speedup;
+      count += trial.rates.*speedup > 0.0 ? 1.0 : 0.0;
+    }
+    if (count > 0.0) mean.*speedup /= count;
+  }
   return mean;
 }
 

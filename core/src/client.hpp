@@ -36,13 +36,15 @@ struct ClientTask {
   bool is_first = true;       // `kept` has not been filled in yet
 };
 
-// One rank's workspace: the model bound to its two buffers, and the training of one client after another in them. No
+// A workspace: the model bound to its two buffers, and the training of one client after another in them. No
 // communication. What a client's fit gives is a function of the job and its task, whatever ran before it.
 class FEDMPI_API ClientTrainer {
  public:
   // The model is bound to buffers on `device`, where tasks' tensors are too.
   ClientTrainer(const Job& job, Model& model, const Dataset& dataset, const Strategy& strategy,
                 at::Device device = at::kCPU);
+
+  Model& model() { return model_; }
 
   // Makes the model the global one. global: float32 [layout.size()].
   void load(const at::Tensor& global);

@@ -26,7 +26,7 @@ FEDMPI_API std::filesystem::path client_states_directory(const std::filesystem::
 // What clients keep from one round to the next, for strategies and layouts that need it: one vector each, in
 // DIR/client_000012_round_0003.h5, dataset /kept, so that any rank can go on with any client. DIR must be on a file
 // system that all nodes share. A file is written once; which one counts is in the table, which is the same on every
-// rank and part of the checkpoint. Main thread only, but for sync and prune. Errors: FileError for a file that is
+// rank and part of the checkpoint. One thread at a time, but for sync and prune. Errors: FileError for a file that is
 // missing or does not hold what the table says, Error when one cannot be written.
 class FEDMPI_API ClientStates {
  public:

@@ -24,7 +24,8 @@ namespace {
 
 constexpr int server = 0;
 constexpr int gather_tag = 3;
-constexpr double first_frozen_rank_seconds = 60.0;  // until the job says
+constexpr std::int64_t most_doubles = std::int64_t{1} << 27;  // in a message: 1 GiB
+constexpr double first_frozen_rank_seconds = 60.0;            // until the job says
 
 // Of a buffer in node memory: below, the messages that go around a node take longer than all of it by MPI's own.
 constexpr std::int64_t least_bytes_by_node = std::int64_t{1} << 20;
@@ -258,18 +259,20 @@ void Communicator::gather(const at::Tensor& own, std::span<at::Tensor> parts) {
 }
 
 void Communicator::add_in_order(const at::Tensor& own, at::Tensor sum) {
-  const int count = static_cast<int>(own.numel());
-  if (!is_server()) {
-    FEDMPI_MPI(MPI_Send, own.const_data_ptr(), count, MPI_DOUBLE, server, gather_tag, handle_->comm);
-    bytes_sent_ += static_cast<std::int64_t>(own.nbytes());
-    return;
+  if (is_server()) sum.add_(own);
+  const std::int64_t size = own.numel();
+  const at::Tensor other = at::empty({is_server() ? std::min(size, most_doubles) : 0}, at::kDouble);
+  for (std::int64_t begin = 0; begin < size; begin += most_doubles) {
+    const std::int64_t length = std::min(most_doubles, size - begin);
+    const int count = static_cast<int>(length);
+    if (!is_server())
+      FEDMPI_MPI(MPI_Send, own.const_data_ptr<double>() + begin, count, MPI_DOUBLE, server, gather_tag, handle_->comm);
+    for (int rank = 1; is_server() && rank < size_; ++rank) {
+      FEDMPI_MPI(MPI_Recv, other.data_ptr(), count, MPI_DOUBLE, rank, gather_tag, handle_->comm, MPI_STATUS_IGNORE);
+      sum.narrow(0, begin, length).add_(other.narrow(0, 0, length));
+    }
   }
-  sum.add_(own);
-  const at::Tensor other = at::empty_like(own);
-  for (int rank = 1; rank < size_; ++rank) {
-    FEDMPI_MPI(MPI_Recv, other.data_ptr(), count, MPI_DOUBLE, rank, gather_tag, handle_->comm, MPI_STATUS_IGNORE);
-    sum.add_(other);
-  }
+  if (!is_server()) bytes_sent_ += static_cast<std::int64_t>(own.nbytes());
 }
 
 std::vector<std::string> Communicator::all_gather(const std::string& bytes) {

@@ -12,7 +12,7 @@ namespace fedmpi {
 
 // One way to write a vector of finite float32 in fewer bytes, and to read it back. The bytes are in the machine's own
 // order and never leave the process: decode() takes what encode() gave and checks nothing. What a codec gives is a
-// function of its arguments, whatever the number of threads. Main thread only.
+// function of its arguments, whatever the number of threads. One thread at a time.
 class FEDMPI_API UpdateCodec {
  public:
   virtual ~UpdateCodec();

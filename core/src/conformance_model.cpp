@@ -2,9 +2,11 @@
 
 #include "fedmpi/error.hpp"
 #include "made_up_examples.hpp"
+#include "one_thread_each.hpp"
 
 #include <array>
 #include <cmath>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -139,6 +141,36 @@ class ModelChecks {
     if (!what.empty()) fails("depends on the number of threads: {} is not the same on 1 and on {}", what, num_threads);
   }
 
+  bool uses_one_thread() const { return make<Model>(plugin_, options_)->uses_one_thread(); }
+
+  // As a rank fits and evaluates at the same time.
+  void at_once(Precision precision) const {
+    constexpr int num_objects = 3, num_turns = 10;
+    TriedModel alone(make<Model>(plugin_, options_), precision);
+    const at::Tensor values = alone.initial(key(0));
+    const TriedModel::Evaluation evaluation = alone.evaluate(values, batch_);
+    std::vector<std::unique_ptr<TriedModel>> objects;
+    std::vector<TriedModel::Fit> fits;
+    for (int i = 0; i < num_objects; ++i) {
+      objects.push_back(std::make_unique<TriedModel>(make<Model>(plugin_, options_), precision));
+      fits.push_back(alone.fit(values, batch_, key(static_cast<std::uint64_t>(i))));
+    }
+    std::vector<std::string> what(num_objects);
+    at::set_num_threads(num_objects);
+    for_each_on_one_thread(num_objects, [&](std::int64_t number) {
+      const auto i = static_cast<std::size_t>(number);
+      for (int turn = 0; turn < num_turns && what[i].empty(); ++turn) {
+        what[i] = difference(fits[i], objects[i]->fit(values, batch_, key(i)));
+        if (what[i].empty()) what[i] = difference(evaluation, objects[i]->evaluate(values, batch_));
+      }
+    });
+    at::set_num_threads(1);
+    for (const std::string& one : what)
+      if (!one.empty())
+        fails("says that it uses one thread, but its objects disturb each other: {} is not the same at the same time",
+              one);
+  }
+
   void earlier_gradients() const {
     TriedModel model(make<Model>(plugin_, options_), Precision::float32);
     const at::Tensor values = model.initial(key(0));
@@ -251,6 +283,8 @@ void check_model(const Conformance& conformance) {
     if (!conformance.check(fmt::format("same results again{}", in), [&] { checks.determinism(precision); })) return;
     conformance.check(fmt::format("any order{}", in), [&] { checks.order(precision); });
     conformance.check(fmt::format("any number of threads{}", in), [&] { checks.threads(precision); });
+    if (checks.uses_one_thread())
+      conformance.check(fmt::format("several at once{}", in), [&] { checks.at_once(precision); });
     conformance.check(fmt::format("evaluation{}", in), [&] { checks.evaluation(precision); });
   }
   conformance.check("sets the gradients", [&] { checks.earlier_gradients(); });

@@ -76,11 +76,14 @@ void check_fit(const Experiment& experiment) {
         job.source, "checkpoint.within_round_seconds");
 }
 
-void assign_roles(const Strategy& strategy, Model& model) {
-  const Layout& proposed = model.layout();
-  Layout layout = proposed.with_roles([&](const TensorSpec& tensor) {
+Layout with_roles_of(const Strategy& strategy, const Layout& proposed) {
+  return proposed.with_roles([&](const TensorSpec& tensor) {
     return tensor.role == TensorRole::frozen ? TensorRole::frozen : strategy.role(tensor);
   });
+}
+
+void assign_roles(Model& model, Layout layout) {
+  const Layout& proposed = model.layout();
   bool is_changed = false;
   for (std::size_t i = 0; i < layout.num_tensors(); ++i)
     is_changed = is_changed || layout.spec(i).role != proposed.spec(i).role;
@@ -134,7 +137,7 @@ Experiment load_experiment(Job job, int place_on_node) {
     return std::pair(plugin, std::move(options));
   };
   const auto [strategy_plugin, strategy] = choose(experiment.strategy, experiment.job.strategy, "strategy");
-  const Options model = choose(experiment.model, experiment.job.model, "model").second;
+  const auto [model_plugin, model] = choose(experiment.model, experiment.job.model, "model");
   const Options dataset = choose(experiment.dataset, experiment.job.dataset, "data").second;
   if (experiment.job.federation.transport != "mpi") {
     std::unique_ptr<Transport> transport;
@@ -142,7 +145,13 @@ Experiment load_experiment(Job job, int place_on_node) {
     experiment.transport = std::move(transport);
   }
   experiment.resolved_job = resolved_toml(experiment.job, strategy, model, dataset);
-  assign_roles(*experiment.strategy, *experiment.model);
+  const Layout layout = with_roles_of(*experiment.strategy, experiment.model->layout());
+  assign_roles(*experiment.model, layout);
+  experiment.another_model = [plugin = model_plugin, options = model, layout] {
+    auto another = make<Model>(plugin, options);
+    assign_roles(*another, layout);
+    return another;
+  };
   experiment.strategy->prepare(experiment.job.training, experiment.model->layout(), experiment.job.federation.clients);
   check_fit(experiment);
   try_strategy(strategy_plugin, strategy, experiment);

@@ -69,6 +69,14 @@ double everywhere(double seconds, const Cluster& cluster) {
   return slowest_node(std::vector<double>(static_cast<std::size_t>(cluster.ranks()), seconds), single, 0);
 }
 
+// Seconds of pieces of work that a rank does so many of at a time, each on the first thread that is free.
+double on_one_rank(std::span<const double> pieces, double at_once, double speedup) {
+  std::vector<double> threads(static_cast<std::size_t>(at_once), 0.0);
+  for (const double piece : pieces) *std::ranges::min_element(threads) += piece;
+  const double used = std::min(at_once, static_cast<double>(pieces.size()));
+  return std::ranges::max(threads) * std::max(1.0, speedup > 0.0 ? used / speedup : used);
+}
+
 struct FitTime {
   double seconds = 0.0, busy = 0.0;
 };
@@ -77,15 +85,15 @@ FitTime fit_time(const RoundWork& round, const JobWork& work, const Rates& rates
   const auto schedule = longest_first(round.client_costs, static_cast<std::size_t>(cluster.hosts()));
   std::vector<double> loads;
   for (const auto& clients : schedule) {
-    double load = 0.0;
+    std::vector<double> own;
     for (const std::size_t i : clients) {
       const auto cost = static_cast<double>(round.client_costs[i]), steps = static_cast<double>(round.client_steps[i]);
       const double pass = steps * rates.step.fixed + cost * rates.step.per_unit;
       const double loss = steps * rates.block.fixed + cost * rates.block.per_unit;
-      load += rates.client.at(cost) + static_cast<double>(work.passes) * pass +
-              static_cast<double>(work.loss_passes) * loss;
+      own.push_back(rates.client.at(cost) + static_cast<double>(work.passes) * pass +
+                    static_cast<double>(work.loss_passes) * loss);
     }
-    loads.push_back(load);
+    loads.push_back(on_one_rank(own, rates.at_once, rates.fit_speedup));
   }
   FitTime time{.seconds = everywhere(rates.plan_fit_seconds, cluster) +
                           slowest_node(loads, cluster, cluster.ranks() == 1 ? 0 : 1)};
@@ -103,9 +111,9 @@ double evaluation_time(std::span<const std::int64_t> costs, const Rates& rates, 
   if (costs.empty()) return 0.0;
   std::vector<double> loads;
   for (const auto& blocks : longest_first(costs, static_cast<std::size_t>(cluster.ranks()))) {
-    double load = rates.load_seconds;
-    for (const std::size_t block : blocks) load += rates.block.at(static_cast<double>(costs[block]));
-    loads.push_back(load);
+    std::vector<double> own;
+    for (const std::size_t block : blocks) own.push_back(rates.block.at(static_cast<double>(costs[block])));
+    loads.push_back(rates.load_seconds + on_one_rank(own, rates.at_once, rates.evaluate_speedup));
   }
   return everywhere(rates.plan_evaluate_seconds, cluster) + slowest_node(loads, cluster, 0);
 }

@@ -26,11 +26,13 @@ FEDMPI_API Line fit_line(std::span<const Sample> samples);
 // all start at once, each on `threads` threads, and share `cores` cores fairly.
 FEDMPI_API double makespan(std::span<const double> loads, int threads, int cores);
 
-// A rank on a node of its own, without communication.
+// A rank on a node of its own, without communication. Of one piece of work at a time.
 struct Rates {
   Line step;                                                   // one optimizer step, by the cost of its batch
   Line client;                                                 // a client's fit besides its steps
   Line block;                                                  // one block of evaluation, by its cost
+  double at_once = 1.0;                                        // how many clients or blocks at the same time
+  double fit_speedup = 0.0, evaluate_speedup = 0.0;            // by that; 0: not measured
   double load_seconds = 0.0;                                   // before the first block
   double plan_fit_seconds = 0.0, plan_evaluate_seconds = 0.0;  // who does what, which every rank finds out
   double slice_seconds = 0.0;                                  // a strategy on slices: one slice of all updates

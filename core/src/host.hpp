@@ -11,8 +11,11 @@
 #include "partition.hpp"
 #include "update_spool.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -20,7 +23,7 @@
 
 namespace fedmpi {
 
-// The clients of one rank: fits those it is given one after another and keeps what they send until the ranks put it
+// The clients of one rank: fits those it is given and keeps what they send until the ranks put it
 // together: the exact sum of weighted updates, or the updates themselves where the strategy works on slices.
 // No communication. Main thread only.
 class FEDMPI_API Host {
@@ -33,16 +36,22 @@ class FEDMPI_API Host {
   int round() const { return round_; }  // -1: none yet
 
   // Fits clients in this round, after those that were before, from `global` and the server's vectors; see ClientTask.
-  // One that throws an exception of the standard is noted as a failure and leaves no trace. `advance` is called with
-  // the tokens of each step.
+  // One that throws an exception of the standard is noted as a failure and leaves no trace. `advance` is called, on
+  // this thread, with the tokens of steps, as they are done; what it throws ends the fits of all clients at hand.
   void fit(std::span<const std::int64_t> clients, const at::Tensor& global, const at::Tensor& server_vectors,
            const std::function<void(std::int64_t)>& advance);
-  std::int64_t num_passes() const { return trainer_.num_passes(); }
+  // How many of them it fits, or blocks it evaluates, at the same time, each on a thread of its own with a model of its
+  // own; see Model::uses_one_thread. Results are the same for any number. At first the most: as many as there are
+  // threads when this is made, if the model is small enough.
+  std::size_t at_once() const { return at_once_; }
+  std::size_t most_at_once() const { return 1 + other_models_.size(); }
+  void set_at_once(std::size_t count);
+  std::int64_t num_passes() const { return trainers_.front()->num_passes(); }
 
   // Clients of this round that were fitted elsewhere, with their part of the sum (int64, as FixedPointSum::sum).
   void add(std::span<const FitRecord> records, const at::Tensor& sum);
 
-  // Of this round's fits on this rank: who, in the order of their fits, and what they keep for their next round.
+  // Of this round's fits on this rank: who, in the order in which they ended, and what they keep for their next round.
   const FitOutcome& outcome() const { return outcome_; }
   // The sum of weight * (updates, statistics), or of weight * statistics where the updates are in the spool; see
   // ClientTrainer and FixedPointSum.
@@ -56,15 +65,27 @@ class FEDMPI_API Host {
                              const at::Tensor& global);
 
  private:
-  FitRecord fit_one(std::int64_t client, const at::Tensor& global, const at::Tensor& server_vectors,
-                    const std::function<void(std::int64_t)>& advance);
+  using Advance = std::function<void(std::int64_t)>;
+  void make_trainers(std::size_t count);
+  void fit_at_once(std::span<const std::int64_t> clients, const at::Tensor& global, const at::Tensor& server_vectors,
+                   const Advance& advance);
+  void attempt(std::int64_t client, const std::function<void()>& fit);
+  void fit_one(ClientTrainer& trainer, std::int64_t client, const at::Tensor& global, const at::Tensor& server_vectors,
+               const Advance& advance);
+  void take(ClientTrainer& trainer, const FitRecord& record, const at::Tensor& kept);
+  EvaluationResults evaluate(ClientTrainer& trainer, std::span<const EvaluationBlock> blocks,
+                             std::span<const std::size_t> chosen, const at::Tensor& global);
+  at::Tensor kept_by(std::int64_t client);
 
   Experiment& experiment_;
   const Partition& partition_;
   const ClientStates& states_;
   const bool by_slices_;
   const std::int64_t residual_size_;
-  ClientTrainer trainer_;
+  std::size_t at_once_;
+  std::vector<std::unique_ptr<Model>> other_models_;      // besides the experiment's
+  std::vector<std::unique_ptr<ClientTrainer>> trainers_;  // of the first models, as many as were wanted so far
+  std::mutex mutex_;  // of what follows and of the clients' states, while several are fitted
   Compression compression_;
   int round_ = -1;
   FitOutcome outcome_;

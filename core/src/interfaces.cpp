@@ -31,6 +31,10 @@ std::string Dataset::vocabulary_digest() const {
 Model::~Model() = default;
 Transport::~Transport() = default;
 
+bool Model::uses_one_thread() const {
+  return false;
+}
+
 bool Model::runs_on(at::DeviceType device) const {
   return device == at::kCPU;
 }

@@ -12,7 +12,7 @@
 namespace fedmpi {
 
 // A local optimizer on the flat buffers: a step is one fused call for each run of tensors with one learning rate.
-// Bits do not depend on the number of threads. Main thread only.
+// Bits do not depend on the number of threads. One thread at a time.
 class FEDMPI_API Optimizer {
  public:
   virtual ~Optimizer();

@@ -37,6 +37,9 @@ std::int64_t peak_rss_bytes() {
 // How often a host tells of its work and looks whether it is to be given up: both cost more than a small model's step.
 constexpr double report_seconds = 0.05;
 
+// A group of clients that are fitted at once takes so long, if there are as many.
+constexpr double short_group_seconds = 0.25;
+
 // Passes through Host::fit, which takes an exception of the standard for a client's failure.
 struct FitGivenUp {};
 
@@ -360,7 +363,7 @@ void Protocol::fit_own(std::span<const std::int64_t> clients, const std::functio
     }
   };
   const auto after_step = [&](std::int64_t step_tokens) {
-    // Host::fit takes it for this client's failure.
+    // Host::fit takes it for the failure of the clients at hand.
     if (deadline > 0.0 && stopwatch.seconds() > deadline && !verifies_)
       throw Error(fmt::format("not done within the {} s of federation.round_deadline_seconds", deadline));
     tokens += step_tokens;
@@ -370,11 +373,17 @@ void Protocol::fit_own(std::span<const std::int64_t> clients, const std::functio
     if (communicator_.stop_requested()) throw FitGivenUp{};
   };
   try {
-    // Once a rank is known to be lost the client at hand is the last: the others are dealt out anew.
-    for (std::size_t i = 0; i < clients.size() && !communicator_.loss_noticed(); ++i) {
-      host_->fit(clients.subspan(i, 1), state_->global, state_->server_vectors, after_step);
-      ++clients_done;
+    // Once a rank is known to be lost the clients at hand are the last: the others are dealt out anew.
+    // Where clients are fitted at once, so many that the threads seldom wait for the last of them.
+    std::size_t group = host_->at_once();
+    for (std::size_t i = 0; i < clients.size() && !communicator_.loss_noticed();) {
+      const Stopwatch of_group;
+      const std::size_t count = std::min(group, clients.size() - i);
+      host_->fit(clients.subspan(i, count), state_->global, state_->server_vectors, after_step);
+      i += count;
+      clients_done += static_cast<std::int64_t>(count);
       keep(stop_signal_noted());  // what ends a job waits for nobody
+      if (group > 1 && of_group.seconds() < short_group_seconds) group *= 2;
     }
     tell();
   } catch (const FitGivenUp&) {

@@ -22,7 +22,8 @@ constexpr double least_share = 0.5;  // of the time for samples, even for small 
 constexpr std::int64_t most_saved_bytes = 64'000'000;
 constexpr std::size_t line_length = 700, most_lines = 10'000;  // of a checkpoint's history
 constexpr int most_dropped = 20;
-constexpr double slow_seconds = 0.1;  // of a block of evaluation
+constexpr double slow_seconds = 0.1;                           // of a block of evaluation
+constexpr double group_seconds = 0.25, at_once_seconds = 1.0;  // of work that is done at once: each time, and in all
 constexpr std::size_t least_samples = 2, enough_samples = 400;
 
 // Passes through Host::fit, which takes an exception of the standard for a client's failure.
@@ -64,7 +65,9 @@ RateMeasurement::RateMeasurement(Experiment& experiment, const Partition& partit
       state_{state},
       shortened_{.train = std::vector<std::vector<std::int64_t>>(partition.train.size()), .test = {}, .central = {}},
       host_{experiment, shortened_, state.clients},
-      time_{time} {}
+      time_{time} {
+  host_.set_at_once(1);
+}
 
 void RateMeasurement::evaluate(std::span<const EvaluationBlock> blocks, std::span<const std::size_t> mine) {
   if (mine.empty()) return;
@@ -105,6 +108,33 @@ void RateMeasurement::evaluate(std::span<const EvaluationBlock> blocks, std::spa
   }
   if (samples.empty()) samples.push_back({.units = static_cast<double>(costliest->cost), .seconds = largest_seconds});
   rates_.block = fit_line(samples);
+
+  const std::size_t at_once = std::min(host_.most_at_once(), mine.size());
+  rates_.at_once = static_cast<double>(host_.most_at_once());
+  if (at_once < 2 || is_cut_short_) return;
+  std::vector<std::size_t> some;
+  double alone = 0.0;  // what they would take
+  while (some.size() < at_once || (alone < group_seconds && some.size() < enough_samples)) {
+    some.push_back(mine[order.next()]);
+    alone += rates_.block.at(static_cast<double>(blocks[some.back()].cost));
+  }
+  rates_.evaluate_speedup = speedup([&] { return alone; }, [&] { return seconds_of(some) - rates_.load_seconds; });
+}
+
+// How much sooner work is done at once. Each does it and says how long it took, or, `alone`, how long all would take.
+double RateMeasurement::speedup(const std::function<double()>& alone, const std::function<double()>& at_once) {
+  double seconds_alone = 0.0, seconds = 0.0;
+  host_.set_at_once(host_.most_at_once());
+  at_once();  // the first takes memory
+  const Stopwatch stopwatch;
+  do {
+    host_.set_at_once(1);
+    seconds_alone += alone();
+    host_.set_at_once(host_.most_at_once());
+    seconds += at_once();
+  } while (stopwatch.seconds() < at_once_seconds);
+  host_.set_at_once(1);
+  return seconds > 0.0 ? std::clamp(seconds_alone / seconds, 1.0, rates_.at_once) : rates_.at_once;
 }
 
 // The job may well say that some are dropped.
@@ -231,6 +261,33 @@ void RateMeasurement::fit(std::span<const std::int64_t> clients, int round,
                               static_cast<double>(besides.size()),
                      .per_unit = 0.0};
   has_fitted_ = true;
+  if (host_.most_at_once() > 1 && clients.size() > 1)
+    fit_at_once(clients, fits.empty() ? 0.0 : fits.back().seconds, round);
+}
+
+// `seconds`: of one client, shortened; 0: there was no time for one.
+void RateMeasurement::fit_at_once(std::span<const std::int64_t> clients, double seconds, int round) {
+  rates_.at_once = static_cast<double>(host_.most_at_once());
+  is_cut_short_ = is_cut_short_ || seconds == 0.0 || 3.0 * seconds > time_.most_fit_seconds;
+  if (is_cut_short_) return;
+  const std::size_t at_once = std::min(host_.most_at_once(), clients.size());
+  const auto turns = static_cast<std::size_t>(std::max(1.0, group_seconds / seconds));
+  std::vector<std::int64_t> some(
+      clients.begin(), clients.begin() + static_cast<std::ptrdiff_t>(std::min(turns * at_once, clients.size())));
+  for (const std::int64_t client : some) shorten(client);
+  const auto seconds_of = [&](std::span<const std::int64_t> chosen) {
+    host_.begin_round(round, static_cast<int>(chosen.size()));
+    const Stopwatch stopwatch;
+    host_.fit(chosen, state_.global, state_.server_vectors, [](std::int64_t) {});
+    return stopwatch.seconds();
+  };
+  const auto cost_of = [&](std::span<const std::int64_t> chosen) {
+    const auto costs = training_costs(shortened_, *experiment_.dataset, chosen);
+    return static_cast<double>(std::accumulate(costs.begin(), costs.end(), std::int64_t{0}));
+  };
+  const auto few = std::span(some).first(std::min(turns, some.size()));
+  const double share = cost_of(few) / cost_of(some);
+  rates_.fit_speedup = speedup([&] { return seconds_of(few) / share; }, [&] { return seconds_of(some); });
 }
 
 void RateMeasurement::slice(std::span<const FitRecord> records, int round) {

@@ -60,6 +60,8 @@ class FEDMPI_API RateMeasurement {
  private:
   std::optional<Sample> fit_longest_batch(int round);
   void shorten(std::int64_t client);
+  void fit_at_once(std::span<const std::int64_t> clients, double seconds, int round);
+  double speedup(const std::function<double()>& alone, const std::function<double()>& at_once);
   void check_fitted();
 
   Experiment& experiment_;

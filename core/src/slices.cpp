@@ -1,13 +1,12 @@
 #include "slices.hpp"
 
+#include "one_thread_each.hpp"
+
 #include <algorithm>
-#include <exception>
-#include <functional>
 #include <numeric>
 
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 
 namespace fedmpi {
 
@@ -40,23 +39,6 @@ at::Tensor upper_products(const at::Tensor& rows) {
         .copy_(at::mm(rows.narrow(0, first, count), rows.narrow(0, first, n - first).t()));
   }
   return products;
-}
-
-// Calls work(0) .. work(count - 1) on as many threads as this rank has, each on its own thread alone. Throws what the
-// lowest of them threw.
-void for_each_block(std::int64_t count, const std::function<void(std::int64_t)>& work) {
-  std::vector<std::exception_ptr> failures(static_cast<std::size_t>(count));
-  // Not at::parallel_for, which opens no parallel region for a single block: its operations would use all threads.
-#pragma omp parallel for schedule(static) num_threads(at::get_num_threads())
-  for (std::int64_t block = 0; block < count; ++block) {
-    try {
-      work(block);
-    } catch (...) {
-      failures[static_cast<std::size_t>(block)] = std::current_exception();
-    }
-  }
-  for (const std::exception_ptr& failure : failures)
-    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace
@@ -95,7 +77,7 @@ at::Tensor Slices::products(const at::Tensor& received, const at::Tensor& server
   const std::int64_t length = received.size(1), num_blocks = divided(length, products_length);
   const std::int64_t n = num_updates() + server_vectors.size(0);
   std::vector<at::Tensor> parts(static_cast<std::size_t>(num_blocks));
-  for_each_block(num_blocks, [&](std::int64_t index) {
+  for_each_on_one_thread(num_blocks, [&](std::int64_t index) {
     const std::int64_t begin = index * products_length, width = std::min(products_length, length - begin);
     at::Tensor rows = at::empty({n, width}, at::kDouble);
     copy_block(received, begin, rows.narrow(0, 0, num_updates()));
@@ -110,7 +92,7 @@ at::Tensor Slices::products(const at::Tensor& received, const at::Tensor& server
 void Slices::aggregate(const Strategy& strategy, const FitRound& round, const at::Tensor& received, at::Tensor global,
                        at::Tensor server_vectors) const {
   const std::int64_t length = received.size(1);
-  for_each_block(divided(length, block_length), [&](std::int64_t index) {
+  for_each_on_one_thread(divided(length, block_length), [&](std::int64_t index) {
     const std::int64_t begin = index * block_length, width = std::min(block_length, length - begin);
     at::Tensor rows = at::empty({num_updates(), width}, at::kFloat);
     copy_block(received, begin, rows);

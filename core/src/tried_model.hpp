@@ -11,7 +11,7 @@
 
 namespace fedmpi {
 
-// A model on buffers of its own, as the engine uses one. Main thread only.
+// A model on buffers of its own, as the engine uses one. One thread at a time.
 class TriedModel {
  public:
   struct Fit {

@@ -10,7 +10,7 @@
 namespace fedmpi {
 
 // A rank's clients' updates of a round, in a nameless file in the directory for temporary files ($TMPDIR): of n updates
-// none is in memory. Main thread only. Errors: Error when the disk is full or fails.
+// none is in memory. One thread at a time. Errors: Error when the disk is full or fails.
 class FEDMPI_API UpdateSpool {
  public:
   explicit UpdateSpool(std::int64_t size);  // in elements, of an update

@@ -20,6 +20,7 @@ class AutogradModel : public Model {
   const Layout& layout() const override { return layout_; }
   void set_layout(Layout layout) override { layout_ = std::move(layout); }
   bool runs_on(at::DeviceType) const override { return true; }
+  bool uses_one_thread() const override { return true; }
   Task task() const override { return num_labels_ == 1 ? Task::regression : Task::classification; }
   std::int64_t num_labels() const override { return num_labels_; }
   void check(const Batch& batch) const override;

@@ -1,5 +1,6 @@
 #include "fedmpi/error.hpp"
 #include "fedmpi/model.hpp"
+#include "fedmpi/one_thread.hpp"
 #include "fedmpi/plugin.hpp"
 #include "outputs.hpp"
 
@@ -26,6 +27,7 @@ class Logistic final : public fedmpi::Model {
 
   const fedmpi::Layout& layout() const override { return layout_; }
   void set_layout(fedmpi::Layout layout) override { layout_ = std::move(layout); }
+  bool uses_one_thread() const override { return true; }
   std::int64_t num_labels() const override { return num_labels_; }
 
   void check(const Batch& batch) const override { flat_features(batch); }
@@ -42,6 +44,7 @@ class Logistic final : public fedmpi::Model {
   }
 
   BatchResult fit(const Batch& batch, fedmpi::RandomKey) override {
+    const fedmpi::OneThread one_thread;
     const at::Tensor features = flat_features(batch);
     at::Tensor log_probabilities = forward(features);
     const BatchResult result = fedmpi::score_log_probabilities(log_probabilities, batch.labels);
@@ -54,6 +57,7 @@ class Logistic final : public fedmpi::Model {
   }
 
   BatchResult evaluate(const Batch& batch, at::Tensor predictions) override {
+    const fedmpi::OneThread one_thread;
     const at::Tensor log_probabilities = forward(flat_features(batch));
     predictions.copy_(log_probabilities.argmax(1));
     return fedmpi::score_log_probabilities(log_probabilities, batch.labels);

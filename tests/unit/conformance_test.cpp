@@ -10,8 +10,10 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -233,6 +235,7 @@ enum class Flaw {
   starts_anyhow,
   writes_in_gaps,
   keeps_its_layout,
+  shares_a_number,
 };
 
 // softmax(x W^T + b) of three features and two labels.
@@ -243,6 +246,7 @@ class Classifier final : public Model {
   void set_layout(Layout layout) override {
     if (flaw != Flaw::keeps_its_layout) layout_ = std::move(layout);
   }
+  bool uses_one_thread() const override { return flaw == Flaw::none || flaw == Flaw::shares_a_number; }
   std::int64_t num_labels() const override { return 2; }
 
   void check(const Batch& batch) const override {
@@ -269,7 +273,7 @@ class Classifier final : public Model {
     bias_gradient_ = layout_.gradient_view(gradients, 1);
   }
 
-  BatchResult fit(const Batch& batch, RandomKey) override {
+  BatchResult fit(const Batch& batch, RandomKey key) override {
     const at::Tensor features = of(batch), log_probabilities = forward(features);
     at::Tensor gradient = log_probabilities.exp();
     gradient.scatter_add_(1, batch.labels.unsqueeze(1), at::full({features.size(0), 1}, -1.0F));
@@ -278,6 +282,12 @@ class Classifier final : public Model {
     at::Tensor weight = at::mm(gradient.t(), features);
     if (flaw == Flaw::counts_calls) weight.add_(1e-6 * ++calls_);
     if (flaw == Flaw::counts_threads) weight.add_(1e-6 * at::get_num_threads());
+    if (flaw == Flaw::shares_a_number) {
+      static std::atomic<std::uint64_t> newest;
+      newest = key.value;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      if (newest != key.value) weight.add_(1.0);
+    }
     if (flaw == Flaw::adds_to_the_gradient && weight_gradient_.defined()) weight.add_(weight_gradient_);
     if (weight_gradient_.defined()) weight_gradient_.copy_(weight);
     if (bias_gradient_.defined()) bias_gradient_.copy_(gradient.sum(0));
@@ -339,6 +349,8 @@ TEST(Conformance, AModelMayDependOnNothingElse) {
   EXPECT_EQ(model_result<Flaw::counts_calls>().failed[0], "any order");
   EXPECT_EQ(model_result<Flaw::counts_threads>().failed[0], "any number of threads");
   EXPECT_CONTAINS(model_result<Flaw::counts_threads>().sentence, "the gradient is not the same on 1 and on 2");
+  EXPECT_EQ(model_result<Flaw::shares_a_number>().failed[0], "several at once");
+  EXPECT_CONTAINS(model_result<Flaw::shares_a_number>().sentence, "its objects disturb each other: the gradient");
   EXPECT_EQ(model_result<Flaw::starts_anyhow>().failed, Names{"initialization"});
   EXPECT_EQ(model_result<Flaw::writes_in_gaps>().failed, Names{"initialization"});
 }

@@ -100,6 +100,22 @@ TEST(Forecast, OneRankDoesEverything) {
   EXPECT_EQ(result.node_bytes, (std::vector<std::int64_t>{7}));
 }
 
+// Clients of 12.5 s and 4.5 s, blocks of 0.2 s and 0.4 s.
+TEST(Forecast, ARankMayWorkOnSeveralAtOnce) {
+  const Cluster one = deal_out(1, 1, 3, 3);
+  const auto result = [&](double at_once, double speedup) {
+    Rates together = rates();
+    together.at_once = at_once;
+    together.fit_speedup = together.evaluate_speedup = speedup;
+    return forecast(two_clients(), together, {}, {.copy_bytes_per_second = 1e9}, one, one, {}, 0.0);
+  };
+  EXPECT_NEAR(result(2, 2.0).fit_seconds, 12.5, 1e-9);
+  EXPECT_NEAR(result(2, 1.25).fit_seconds, 12.5 * 2 / 1.25, 1e-9);  // together they take longer
+  EXPECT_NEAR(result(3, 2.5).fit_seconds, 12.5, 1e-9);              // there are but two
+  EXPECT_NEAR(result(2, 0.0).fit_seconds, 25.0, 1e-9);              // not known: as if nothing were gained
+  EXPECT_NEAR(result(2, 2.0).evaluate_seconds, 0.4, 1e-9);
+}
+
 TEST(Forecast, HostsShareTheClientsAndTheServerEvaluatesToo) {
   const Cluster one = deal_out(1, 1, 4, 1), three = deal_out(3, 1, 4, 1);
   const Forecast result = forecast(two_clients(), rates(), {}, {.copy_bytes_per_second = 1e9}, one, three,

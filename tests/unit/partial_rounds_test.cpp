@@ -101,7 +101,7 @@ TEST(PartialRounds, WhatTwoRanksKeptAThirdOneHas) {
   whole.fit({0, 1, 2, 3, 4});
   EXPECT_TRUE(at::equal(next.host.sum().sum(), whole.host.sum().sum()));
   for (const FitRecord& record : next.host.outcome().records) {
-    const FitRecord& same = whole.host.outcome().records[static_cast<std::size_t>(record.client)];
+    const FitRecord& same = *std::ranges::find(whole.host.outcome().records, record.client, &FitRecord::client);
     EXPECT_EQ(record.num_examples, same.num_examples);
     EXPECT_EQ(record.num_steps, same.num_steps);
     EXPECT_EQ(record.num_tokens, same.num_tokens);

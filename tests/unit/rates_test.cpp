@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 namespace fedmpi {
@@ -31,6 +32,7 @@ struct Prepared {
 };
 
 TEST(Rates, AreMeasuredAndLeaveTheStateAsItWas) {
+  at::set_num_threads(1);
   Prepared prepared;
   prepared.state.global.fill_(0.5);
   RateMeasurement measurement(prepared.experiment, prepared.partition, prepared.state);
@@ -50,6 +52,25 @@ TEST(Rates, AreMeasuredAndLeaveTheStateAsItWas) {
   EXPECT_EQ(rates.client.per_unit, 0.0);
   EXPECT_TRUE(at::equal(prepared.state.global, at::full_like(prepared.state.global, 0.5)));
   EXPECT_EQ(measurement.host().outcome().records.size(), 1U);  // of the newest fit
+  EXPECT_EQ(rates.at_once, 1.0);
+}
+
+TEST(Rates, ClientsThatAreFittedAtOnceAreMeasuredTogetherToo) {
+  at::set_num_threads(2);
+  Prepared prepared;
+  RateMeasurement measurement(prepared.experiment, prepared.partition, prepared.state);
+  measurement.fit(std::vector<std::int64_t>{0, 3, 1}, 1, [](std::int64_t) {});
+  const auto blocks = evaluation_blocks(prepared.experiment.job, *prepared.experiment.dataset, prepared.partition,
+                                        std::vector<std::int64_t>{0, 1});
+  measurement.evaluate(blocks, std::vector<std::size_t>{0, 1, 2});
+  const Rates& rates = measurement.rates();
+  EXPECT_EQ(rates.at_once, 2.0);
+  EXPECT_GE(rates.fit_speedup, 1.0);
+  EXPECT_GE(rates.evaluate_speedup, 1.0);
+  EXPECT_LE(rates.fit_speedup, 2.0);
+  EXPECT_LE(rates.evaluate_speedup, 2.0);
+  EXPECT_GE(measurement.host().outcome().records.size(), 2U);
+  at::set_num_threads(1);
 }
 
 TEST(Rates, WithoutTimeForSamplesTheLargestPieceCounts) {

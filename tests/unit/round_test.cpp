@@ -9,6 +9,7 @@
 #include <cmath>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -102,6 +103,125 @@ TEST(Round, AFitDependsOnNeitherOrderNorThreadsNorWhoCameBefore) {
   EXPECT_TRUE(at::equal(alone, trainer.updates()[0]));
   trainer.fit({.client = 2, .round = 6, .examples = partition.train[2], .global = global}, ignore);
   EXPECT_FALSE(at::equal(alone, trainer.updates()[0]));
+}
+
+struct ThreeThreads {
+  ThreeThreads() { at::set_num_threads(3); }
+  ~ThreeThreads() { at::set_num_threads(1); }
+};
+
+std::vector<FitRecord> by_client(const Host& host) {
+  std::vector<FitRecord> records = host.outcome().records;
+  std::ranges::sort(records, {}, &FitRecord::client);
+  return records;
+}
+
+TEST(Round, ClientsThatAreFittedAtOnceAreFittedAsOneAfterAnother) {
+  const std::vector<std::int64_t> clients{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  for (const char* model : {"logistic", "mlp"}) {
+    Experiment experiment = make_experiment({"federation.clients=10", std::string("model.name=") + model,
+                                             "training.local_epochs=2", "training.max_gradient_norm=1"});
+    const Partition partition = make_partition(experiment.job, *experiment.dataset);
+    at::Tensor global = at::zeros({experiment.model->layout().size()});
+    experiment.model->initialize(global, random_key(1, Purpose::initialise));
+    std::int64_t tokens[2] = {};
+    at::set_num_threads(1);
+    Host one(experiment, partition, nothing_kept());
+    EXPECT_EQ(one.at_once(), 1U);
+    one.begin_round(3, 10);
+    one.fit(clients, global, no_vectors(), [&](std::int64_t of_step) { tokens[0] += of_step; });
+
+    const ThreeThreads three_threads;
+    const std::thread::id main = std::this_thread::get_id();
+    Host several(experiment, partition, nothing_kept());
+    EXPECT_EQ(several.at_once(), 3U);
+    several.begin_round(3, 10);
+    several.fit(clients, global, no_vectors(), [&](std::int64_t of_steps) {
+      EXPECT_EQ(std::this_thread::get_id(), main);
+      tokens[1] += of_steps;
+    });
+    EXPECT_EQ(at::get_num_threads(), 3);
+    EXPECT_EQ(tokens[0], 2 * 203);
+    EXPECT_EQ(tokens[1], 2 * 203);
+    EXPECT_GT(one.sum().sum().abs().max().item<std::int64_t>(), 0);
+    EXPECT_TRUE(at::equal(one.sum().sum(), several.sum().sum())) << model;
+    const auto expected = by_client(one), records = by_client(several);
+    ASSERT_EQ(records.size(), 10U);
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      EXPECT_EQ(records[i].client, expected[i].client);
+      EXPECT_EQ(records[i].num_steps, expected[i].num_steps);
+      EXPECT_EQ(records[i].loss, expected[i].loss);
+      EXPECT_GT(records[i].seconds, 0.0);
+    }
+  }
+}
+
+TEST(Round, BlocksThatAreEvaluatedAtOnceGiveTheSame) {
+  Experiment experiment = make_experiment({"model.name=mlp", "evaluation.batch_size=3"});
+  const Partition partition = make_partition(experiment.job, *experiment.dataset);
+  at::Tensor global = at::zeros({experiment.model->layout().size()});
+  experiment.model->initialize(global, random_key(1, Purpose::initialise));
+  const auto blocks =
+      evaluation_blocks(experiment.job, *experiment.dataset, partition, std::vector<std::int64_t>{0, 1});
+  std::vector<std::size_t> chosen;
+  for (std::size_t i = 0; i < blocks.size(); i += 2) chosen.push_back(i);
+  ASSERT_GT(chosen.size(), 3U);
+  const auto evaluate = [&] {
+    Host host(experiment, partition, nothing_kept());
+    EvaluationResults results = host.evaluate(blocks, chosen, global);
+    std::ranges::sort(results.blocks, {}, &BlockResult::block);
+    return results;
+  };
+  at::set_num_threads(1);
+  const EvaluationResults one = evaluate();
+  const ThreeThreads three_threads;
+  const EvaluationResults several = evaluate();
+  ASSERT_EQ(one.blocks.size(), chosen.size());
+  ASSERT_EQ(several.blocks.size(), chosen.size());
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    EXPECT_EQ(several.blocks[i].block, one.blocks[i].block);
+    EXPECT_EQ(several.blocks[i].sums.loss_sum, one.blocks[i].sums.loss_sum);
+  }
+  EXPECT_GT(one.counts.all.sum().item<std::int64_t>(), 0);
+  EXPECT_TRUE(at::equal(several.counts.all, one.counts.all));
+}
+
+TEST(Round, OfClientsThatAreFittedAtOnceOneMayFail) {
+  const ThreeThreads three_threads;
+  Experiment experiment = make_experiment();
+  Partition partition = make_partition(experiment.job, *experiment.dataset);
+  const at::Tensor global = at::zeros({experiment.model->layout().size()});
+  const std::vector<std::int64_t> others{0, 2, 3}, all{0, 1, 2, 3};
+  Host without(experiment, partition, nothing_kept());
+  without.begin_round(1, 4);
+  without.fit(others, global, no_vectors(), ignore);
+  partition.train[1].push_back(9999);  // no such example
+  Host host(experiment, partition, nothing_kept());
+  host.begin_round(1, 4);
+  host.fit(all, global, no_vectors(), ignore);
+  ASSERT_EQ(host.outcome().failures.size(), 1U);
+  EXPECT_EQ(host.outcome().failures[0].client, 1);
+  EXPECT_EQ(host.outcome().records.size(), 3U);
+  EXPECT_TRUE(at::equal(host.sum().sum(), without.sum().sum()));
+}
+
+// What the caller throws is for all that are at hand: their failure, or, where it is no exception of the standard, his.
+TEST(Round, ClientsThatAreFittedAtOnceEndTogether) {
+  const ThreeThreads three_threads;
+  Experiment experiment = make_experiment({"federation.clients=3", "training.local_epochs=100000"});
+  const Partition partition = make_partition(experiment.job, *experiment.dataset);
+  const at::Tensor global = at::zeros({experiment.model->layout().size()});
+  const std::vector<std::int64_t> clients{0, 1, 2};
+  struct Enough {};
+  Host host(experiment, partition, nothing_kept());
+  host.begin_round(1, 3);
+  EXPECT_THROW(host.fit(clients, global, no_vectors(), [](std::int64_t) { throw Enough{}; }), Enough);
+  EXPECT_TRUE(host.outcome().failures.empty());
+  host.fit(clients, global, no_vectors(), [](std::int64_t) { throw Error("too late"); });
+  ASSERT_EQ(host.outcome().failures.size(), 3U);
+  for (const ClientFailure& failure : host.outcome().failures) EXPECT_EQ(failure.message, "too late");
+  EXPECT_TRUE(host.outcome().records.empty());
+  EXPECT_EQ(host.sum().sum().count_nonzero().item<std::int64_t>(), 0);
 }
 
 // Adds to what lies between the tensors too.

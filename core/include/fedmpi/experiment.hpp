@@ -9,6 +9,7 @@
 #include "fedmpi/transport.hpp"
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,6 +24,7 @@ struct Experiment {
   std::string resolved_job;  // TOML with every default written out
   std::unique_ptr<Strategy> strategy;
   std::unique_ptr<Model> model;
+  std::function<std::unique_ptr<Model>()> another_model;  // makes one like it, with the same layout
   std::unique_ptr<Dataset> dataset;
   std::shared_ptr<Transport> transport;         // none: MPI
   at::Device device = at::kCPU;                 // on which clients are trained

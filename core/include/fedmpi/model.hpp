@@ -26,8 +26,8 @@ struct BatchResult {
 
 // Interface of a model plugin. The model is its flat buffer: the engine owns the values and gradients, the model
 // keeps views, found by the layout's indices: where a tensor lies changes with its role. One instance a rank, used from
-// the main thread; it may use at::parallel_for inside, and its results must not depend on the number of threads, nor on
-// what was computed before.
+// the main thread, or several where uses_one_thread says so; it may use at::parallel_for inside, and its results must
+// not depend on the number of threads, nor on what was computed before.
 class FEDMPI_API Model {
  public:
   static constexpr const char* plugin_kind = "model";
@@ -42,6 +42,11 @@ class FEDMPI_API Model {
 
   // Whether it can be bound to buffers on such a device: the CPU alone unless overridden.
   virtual bool runs_on(at::DeviceType device) const;
+
+  // Whether a step keeps one thread busy and no more, however many there are. On the CPU a rank then fits several
+  // clients at the same time, each on a thread of its own with an object of its own: these must have nothing in common
+  // that one of them changes. False unless overridden.
+  virtual bool uses_one_thread() const;
 
   virtual Task task() const;                    // classification unless overridden
   virtual std::int64_t num_labels() const = 0;  // 1 for regression

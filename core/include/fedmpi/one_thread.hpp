@@ -6,7 +6,7 @@ namespace fedmpi {
 
 // While it lives, LibTorch's operators run on one thread: convolutions, float32 products and whole sums take their
 // terms in another order with another number of threads, and the last elements of a thread's piece may be computed by
-// other instructions. Results must not depend on that. Main thread only.
+// other instructions. Results must not depend on that. On the main thread, or on one where they do so anyway.
 class OneThread {
  public:
   OneThread() : before_{at::get_num_threads()} {

@@ -23,9 +23,9 @@ struct FitRecord {
   std::int64_t num_tokens = 0;    // trained on, over all local epochs
   double loss = 0.0;              // mean over the examples of the local pass
   double weight = 0.0;            // what the client counts in the aggregate
-  double seconds = 0.0;
-  double initial_loss = 0.0;  // mean over the client's examples with the global parameters; see Exchange
-  double update_norm = 0.0;   // L2 norm of the update; see Exchange
+  double seconds = 0.0;           // of the rank's time: its share, where others were fitted beside it
+  double initial_loss = 0.0;      // mean over the client's examples with the global parameters; see Exchange
+  double update_norm = 0.0;       // L2 norm of the update; see Exchange
 };
 
 struct NamedTensor {
@@ -81,9 +81,9 @@ struct FitRound {
 
 // Interface of a strategy plugin: both halves of a federated algorithm. The client half runs on whichever rank hosts
 // the client, the server half on rank 0, except where it says otherwise. No function may keep state of a client in the
-// object: it would depend on who was hosted together; that is what client vectors are for. Main thread only, but for
-// aggregate_slice. Tensor operations within any of them run on one thread, so that no bit depends on how many there
-// are.
+// object: it would depend on who was hosted together; that is what client vectors are for. The const functions of the
+// client half and aggregate_slice are called from several threads at once, the others from the main thread. Tensor
+// operations within any of them run on one thread, so that no bit depends on how many there are.
 class FEDMPI_API Strategy {
  public:
   static constexpr const char* plugin_kind = "strategy";

@@ -7,7 +7,7 @@
 namespace fedmpi {
 
 // Raised with any change to a header that plugins compile against.
-inline constexpr std::uint32_t abi_version = 7;
+inline constexpr std::uint32_t abi_version = 8;
 
 }  // namespace fedmpi
 

@@ -48,6 +48,9 @@ class MyModel final : public fedmpi::Model {
     bias_gradient_ = layout_.gradient_view(gradients, 1);
   }
 
+  // So a rank fits as many clients at the same time as it has threads, each with an object of this class.
+  bool uses_one_thread() const override { return true; }
+
   fedmpi::BatchResult fit(const fedmpi::Batch& batch, fedmpi::RandomKey) override {
     const fedmpi::OneThread one_thread;
     const at::Tensor features = rows(batch), log_probabilities = forward(features);

@@ -98,6 +98,7 @@ class TorchScript final : public fedmpi::Model {
     }
   }
 
+  // Though a step has one thread, uses_one_thread stays false: scripts draw from the process's only generator.
   BatchResult fit(const Batch& batch, fedmpi::RandomKey key) override {
     const fedmpi::OneThread one_thread;
     for (const FrozenStatistic& one : frozen_statistics_) one.copy.copy_(one.value);
