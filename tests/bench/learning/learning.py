@@ -1,10 +1,11 @@
 """Does the fast step learn what the slow one does? The same federated job by fedmpi and by transformers, several seeds.
 
-    learning.py --fedmpi PROGRAM --shards DIR --minilm DIR --results FILE [--seeds 1 2 3] [--max-tokens 128]
+    learning.py --fedmpi PROGRAM --shards DIR --minilm DIR --results FILE [--seeds 1 2 3] [--max-tokens 64]
 
 Each of fedmpi in bf16, fedmpi in float32 and a plain loop over transformers' model (float32, eager, torch.optim.AdamW, FedAvg
-written out below) fine-tunes MiniLM on 7 clients x 1,000 reviews for 3 rounds and is scored on the same 5,000 test reviews.
-One line of JSON for each is appended to the results; what they hold already is not run again, so a stopped run goes on.
+written out below) fine-tunes MiniLM on 7 clients x 1,000 reviews for 3 rounds and is scored on 5,000 test reviews: the same
+reviews for all of them, each client's its own; a seed draws other clients, and other orders and dropout. One line of JSON for
+each is appended to the results; what they hold already is not run again, so a stopped run goes on.
 """
 import argparse
 import json
@@ -32,26 +33,36 @@ def arguments():
     parser.add_argument("--minilm", required=True)
     parser.add_argument("--results", required=True, type=pathlib.Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--max-tokens", type=int, default=128)
+    parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--only", nargs="+", default=["fedmpi bf16", "fedmpi float32", "transformers float32"])
     return parser.parse_args()
 
 
+def clients_examples(args, seed):
+    """Which training examples the clients have, [client][example]."""
+    with h5py.File(args.shards / "train.h5") as shard:
+        drawn = np.random.default_rng(seed).permutation(len(shard["labels"]))
+    return drawn[:CLIENTS * EXAMPLES].reshape(CLIENTS, EXAMPLES)
+
+
 def run_fedmpi(args, precision, seed):
     with tempfile.TemporaryDirectory() as directory:
-        output = pathlib.Path(directory) / "run"
+        output, indices = pathlib.Path(directory) / "run", pathlib.Path(directory) / "indices.json"
+        # All clients together are tested on the first test reviews, with the model that all share.
+        test = [part.tolist() for part in np.array_split(np.arange(TEST_EXAMPLES), CLIENTS)]
+        indices.write_text(json.dumps({"train": clients_examples(args, seed).tolist(), "test": test}), encoding="utf-8")
         settings = {"run.seed": seed, "run.rounds": ROUNDS, "data.path": args.shards, "model.path": args.minilm,
                     "data.max_tokens": args.max_tokens, "federation.clients": CLIENTS,
-                    "data.train_examples_per_client": EXAMPLES, "data.test_examples_per_client": 0,
-                    "evaluation.federated": "false", "evaluation.central_examples": TEST_EXAMPLES,
-                    "evaluation.every": ROUNDS, "training.precision": f'"{precision}"', "training.batch_size": BATCH,
+                    "data.partition": f'{{ name = "indices", file = "{indices}" }}',
+                    "data.train_examples_per_client": 0, "data.test_examples_per_client": 0,
+                    "evaluation.federated": "true", "evaluation.central": "false", "evaluation.every": ROUNDS, "training.precision": f'"{precision}"', "training.batch_size": BATCH,
                     "training.learning_rate": LEARNING_RATE, "training.epsilon": EPSILON}
         command = [args.fedmpi, "run", "jobs/imdb.toml", "--output", str(output)]
         for key, value in settings.items():
             command += ["--set", f"{key}={value}"]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         last = json.loads((output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-        return last["central"]["accuracy"], last["central"]["loss"]
+        return last["evaluate"]["accuracy"], last["evaluate"]["loss"]
 
 
 class Reviews:
@@ -91,7 +102,7 @@ def run_transformers(args, seed):
     random = np.random.default_rng(seed)
     train, test = (Reviews(args.shards / f"{split}.h5", args.max_tokens) for split in ("train", "test"))
     model = transformers.AutoModelForSequenceClassification.from_pretrained(args.minilm, num_labels=2)
-    parts = random.permutation(len(train.labels))[:CLIENTS * EXAMPLES].reshape(CLIENTS, EXAMPLES)
+    parts = clients_examples(args, seed)
     parameters = {name: value.clone() for name, value in model.state_dict().items()}
     for _ in range(ROUNDS):
         # All clients have as many examples, so the weighted mean is the plain one.
@@ -135,7 +146,7 @@ def main():
                 print(json.dumps(line), file=file)
             print(json.dumps(line), file=sys.stderr, flush=True)
     seeds = sorted({line["seed"] for line in done})
-    print(f"central accuracy on {TEST_EXAMPLES} reviews cut at {args.max_tokens} tokens, after {ROUNDS} rounds of {CLIENTS} "
+    print(f"accuracy of the server's model on {TEST_EXAMPLES} reviews cut at {args.max_tokens} tokens, after {ROUNDS} rounds of {CLIENTS} "
           f"clients with {EXAMPLES}")
     print(f"{'seed':22}" + "".join(f"{seed:>9}" for seed in seeds) + "     mean  mean loss")
     for who in contestants:
