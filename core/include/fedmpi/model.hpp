@@ -44,8 +44,8 @@ class FEDMPI_API Model {
   virtual bool runs_on(at::DeviceType device) const;
 
   // Whether a step keeps one thread busy and no more, however many there are. On the CPU a rank then fits several
-  // clients at the same time, each on a thread of its own with an object of its own: these must have nothing in common
-  // that one of them changes. False unless overridden.
+  // clients, and evaluates several batches, at the same time, each on a thread of its own with an object of its own:
+  // these must have nothing in common that one of them changes. False unless overridden.
   virtual bool uses_one_thread() const;
 
   virtual Task task() const;                    // classification unless overridden
