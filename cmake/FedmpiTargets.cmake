@@ -28,7 +28,8 @@ endif()
 function(fedmpi_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast
     -Woverloaded-virtual -Wimplicit-fallthrough -Wno-missing-field-initializers $<$<BOOL:${FEDMPI_WERROR}>:-Werror>)
-  if(CMAKE_UNITY_BUILD)  # files are apart everywhere else
+  get_target_property(unity ${target} UNITY_BUILD)
+  if(unity)  # files are apart everywhere else
     target_compile_options(${target} PRIVATE -Wno-shadow $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)
   endif()
   if(FEDMPI_WERROR AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

@@ -1,5 +1,6 @@
 #include "fedmpi/random.hpp"
 #include "kernel_choice.hpp"
+#include "stored_numbers.hpp"
 
 #include <cmath>
 #include <cstring>
@@ -9,16 +10,6 @@
 
 namespace fedmpi {
 namespace {
-
-float to_float(float x) {
-  return x;
-}
-float to_float(Bf16 x) {
-  const std::uint32_t bits = static_cast<std::uint32_t>(x.bits) << 16U;
-  float value = 0.0F;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
 
 // Which factor dropout gives an element, from philox itself.
 double factor(const Dropout& dropout, std::uint64_t row, std::uint32_t plane, std::int64_t column) {
@@ -46,14 +37,7 @@ Data<T> random_data(std::uint64_t seed, std::int64_t size, double scale = 1.0) {
   RandomStream random(random_key(seed, Purpose::synthetic));
   Data<T> data{std::vector<T>(static_cast<std::size_t>(size)), {}};
   for (T& value : data.stored) {
-    const auto number = static_cast<float>(scale * random.normal());
-    if constexpr (std::is_same_v<T, float>) {
-      value = number;
-    } else {
-      std::uint32_t bits = 0;
-      std::memcpy(&bits, &number, sizeof bits);
-      value.bits = static_cast<std::uint16_t>(bits >> 16U);
-    }
+    value = stored<T>(static_cast<float>(scale * random.normal()));
     data.exact.push_back(static_cast<double>(to_float(value)));
   }
   return data;
@@ -253,14 +237,13 @@ TYPED_TEST(VectorKernels, SoftmaxForwardAndBackward) {
 
 TYPED_TEST(VectorKernels, OperandsAndProducts) {
   using T = TypeParam;
-  constexpr std::int64_t pair = sizeof(T) == 2 ? 2 : 1;
   constexpr std::int64_t rows = 70, padded = 96, width = 22, stride = 50;
   const auto in = random_data<T>(1, rows * stride), other = random_data<T>(4, rows * stride);
   const auto bias = random_data<float>(2, width);
   const auto wide = random_data<float>(3, width * padded);
   for (const auto& [name, kernels] : tables<T>()) {
     SCOPED_TRACE(name);
-    std::vector<T> left(padded * width), across(padded * width), woven(padded * width), panels(128 * width);
+    std::vector<T> left(padded * width), across(padded * width), panels(128 * width), panel(padded * 64);
     kernels->pack_left(rows, width, in.stored.data(), stride, bias.stored.data(), 0.5F, left.data(), padded);
     std::vector<double> expected;
     for (std::int64_t r = 0; r < padded; ++r)
@@ -268,20 +251,20 @@ TYPED_TEST(VectorKernels, OperandsAndProducts) {
         expected.push_back(r < rows ? 0.5 * (in.exact[index(r * stride + i)] + bias.exact[index(i)]) : 0.0);
     expect_near(left, expected, 1e-6, "left");
     kernels->transpose(padded, width, left.data(), across.data(), padded);
-    kernels->interleave(padded, width, left.data(), woven.data());
+    kernels->make_panel(padded, width, left.data(), width, panel.data(), padded);
     kernels->transpose_panelled(padded, width, left.data(), panels.data());
     for (std::int64_t r = 0; r < padded; ++r) {
       for (std::int64_t i = 0; i < width; ++i) {
         const float value = to_float(left[index(r * width + i)]);
         ASSERT_EQ(to_float(across[index(i * padded + r)]), value);
-        ASSERT_EQ(to_float(woven[index(r / pair * width * pair + i * pair + r % pair)]), value);
+        ASSERT_EQ(to_float(panel[panelled<T>(padded, r, i)]), value);
         ASSERT_EQ(to_float(panels[panelled<T>(width, i, r)]), value);
       }
     }
     // across [width, padded] times itself transposed, twice.
     std::vector<float> out(width * width);
     for (const bool add : {false, true}) {
-      kernels->product(width, width, padded, across.data(), padded, woven.data(), width, out.data(), width, add);
+      kernels->product(width, width, padded, across.data(), padded, panel.data(), out.data(), width, add);
     }
     std::vector<double> squares(width * width);
     for (std::int64_t i = 0; i < width; ++i)
@@ -309,6 +292,54 @@ TYPED_TEST(VectorKernels, OperandsAndProducts) {
       for (std::int64_t i = 0; i < width; ++i)
         dots[index(r)] += in.exact[index(r * stride + i)] * other.exact[index(r * stride + i)];
     expect_near(products, dots, 1e-5, "row products");
+  }
+}
+
+// Whole tiles of matrix units, what is left of them on each side, and several panels.
+TYPED_TEST(VectorKernels, ProductsOfAllSizes) {
+  using T = TypeParam;
+  struct Size {
+    std::int64_t m, n, k;
+  };
+  for (const Size& size :
+       {Size{48, 128, 192}, Size{16, 16, 32}, Size{83, 150, 94}, Size{7, 64, 64}, Size{40, 9, 1030}}) {
+    const auto [m, n, k] = size;
+    SCOPED_TRACE(testing::Message() << m << " x " << n << " x " << k);
+    const std::int64_t left_stride = k + 6, out_stride = n + 5;
+    const auto left = random_data<T>(1, m * left_stride), right = random_data<T>(2, n * k);
+    std::vector<T> panels(index((n + 63) / 64 * 64 * k));
+    std::vector<double> expected(index(m * out_stride), 3.0);
+    for (std::int64_t j = 0; j < k; ++j)
+      for (std::int64_t i = 0; i < n; ++i) panels[panelled<T>(k, j, i)] = right.stored[index(j * n + i)];
+    for (std::int64_t r = 0; r < m; ++r)
+      for (std::int64_t i = 0; i < n; ++i) {
+        double sum = 0.0;
+        for (std::int64_t j = 0; j < k; ++j)
+          sum += left.exact[index(r * left_stride + j)] * right.exact[index(j * n + i)];
+        expected[index(r * out_stride + i)] = 2.0 * sum;
+      }
+    for (const auto& [name, kernels] : tables<T>()) {
+      SCOPED_TRACE(name);
+      EXPECT_LE(kernels->product_rows, most_product_rows);
+      std::vector<float> out(index(m * out_stride), 3.0F);
+      for (const bool add : {false, true})
+        kernels->product(m, n, k, left.stored.data(), left_stride, panels.data(), out.data(), out_stride, add);
+      for (std::size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out[i], expected[i], 2e-3) << i;
+    }
+  }
+}
+
+TYPED_TEST(VectorKernels, StreamedRowsAreStoredRows) {
+  using T = TypeParam;
+  constexpr std::int64_t rows = 5, width = 96, in_stride = 130, out_stride = 160;
+  const auto in = random_data<float>(1, rows * in_stride);
+  for (const auto& [name, kernels] : tables<T>()) {
+    SCOPED_TRACE(name);
+    alignas(64) T streamed[rows * out_stride] = {};
+    T stored[rows * out_stride] = {};
+    kernels->stream(rows, width, in.stored.data(), in_stride, 0.5F, streamed, out_stride);
+    kernels->store(rows, width, in.stored.data(), in_stride, 0.5F, stored, out_stride);
+    EXPECT_EQ(std::memcmp(streamed, stored, sizeof stored), 0);
   }
 }
 

@@ -1,7 +1,5 @@
 #include "attention.hpp"
 
-#include "products.hpp"
-
 #include <algorithm>
 #include <cmath>
 
@@ -16,14 +14,11 @@ constexpr std::int64_t row_tile = 16;
 constexpr std::int64_t key_tile = 32;
 constexpr std::int64_t query_block = panel_width;
 
-// out [m, columns] (+)= left [m, k] * a panelled right operand [k, columns].
+// in [rows, width] as a right operand.
 template <class T>
-void panel_product(std::int64_t m, std::int64_t columns, std::int64_t k, const T* left, std::int64_t left_stride,
-                   const T* panels, float* out, bool add) {
-  for (std::int64_t j = 0; j < columns; j += panel_width) {
-    small_product(m, std::min(panel_width, columns - j), k, left, left_stride, panels + j * k, panel_width, out + j,
-                  columns, add);
-  }
+void panel(std::int64_t rows, std::int64_t width, const T* in, T* out) {
+  for (std::int64_t i = 0; i < width; i += panel_width)
+    kernels<T>().make_panel(rows, std::min(panel_width, width - i), in + i, width, out + i * rows, rows);
 }
 
 }  // namespace
@@ -52,7 +47,6 @@ void Attention<T>::for_each_part(const AttentionInput<T>& in, const Work& work) 
                 round_up(num_keys, key_tile)},
            scratch);
     }
-    release_products<T>();
   });
 }
 
@@ -77,13 +71,13 @@ void Attention<T>::forward_part(const AttentionInput<T>& in, const Part& part, S
   const float scale = 1.0F / std::sqrt(static_cast<float>(d));
   T* rows_of_keys = scratch.rows.reserve(padded * d);
   T* keys = scratch.keys_transposed.reserve(round_up(padded, panel_width) * d);
-  T* values = scratch.values.reserve(padded * d);
+  T* values = scratch.values.reserve(padded * round_up(d, panel_width));
   k.pack_left(part.num_keys, d, in.keys + part.first_key * in.key_stride + column, in.key_stride, in.key_bias + column,
               1.0F, rows_of_keys, padded);
   k.transpose_panelled(padded, d, rows_of_keys, keys);
   k.pack_left(part.num_keys, d, in.values + part.first_key * in.key_stride + column, in.key_stride,
               in.value_bias + column, 1.0F, rows_of_keys, padded);
-  k.interleave(padded, d, rows_of_keys, values);
+  panel(padded, d, rows_of_keys, values);
   T* left = scratch.left.reserve(query_block * d);
   float* scores = scratch.scores.reserve(query_block * padded);
   T* probabilities = scratch.probabilities.reserve(query_block * padded);
@@ -93,11 +87,11 @@ void Attention<T>::forward_part(const AttentionInput<T>& in, const Part& part, S
     const std::int64_t padded_rows = round_up(rows, row_tile);
     k.pack_left(rows, d, in.queries + row * in.query_stride + column, in.query_stride, in.query_bias + column, scale,
                 left, padded_rows);
-    panel_product(padded_rows, padded, d, left, d, keys, scores, false);
+    k.product(padded_rows, padded, d, left, d, keys, scores, padded, false);
     k.softmax_forward({row, rows, part.num_keys, padded, static_cast<std::uint32_t>(part.head), in.dropout, scores,
                        log_sums + row * in.num_heads + part.head, in.num_heads},
                       probabilities);
-    small_product(padded_rows, d, padded, probabilities, padded, values, d, out, d, false);
+    k.product(padded_rows, d, padded, probabilities, padded, values, out, d, false);
     k.store(rows, d, out, d, 1.0F, context + row * in.width() + column, in.width());
   }
 }
@@ -111,12 +105,12 @@ void Attention<T>::backward_part(const AttentionInput<T>& in, const Part& part, 
   const std::int64_t panelled = round_up(padded, panel_width);
   const float scale = 1.0F / std::sqrt(static_cast<float>(d));
   const std::int64_t key_at = part.first_key * in.key_stride + column;
-  T* keys = scratch.keys.reserve(padded * d);
+  T* keys = scratch.keys.reserve(padded * round_up(d, panel_width));
   T* keys_transposed = scratch.keys_transposed.reserve(panelled * d);
   T* values_transposed = scratch.values_transposed.reserve(panelled * d);
   T* rows_of_keys = scratch.rows.reserve(padded * d);
   k.pack_left(part.num_keys, d, in.keys + key_at, in.key_stride, in.key_bias + column, 1.0F, rows_of_keys, padded);
-  k.interleave(padded, d, rows_of_keys, keys);
+  panel(padded, d, rows_of_keys, keys);
   k.transpose_panelled(padded, d, rows_of_keys, keys_transposed);
   k.pack_left(part.num_keys, d, in.values + key_at, in.key_stride, in.value_bias + column, 1.0F, rows_of_keys, padded);
   k.transpose_panelled(padded, d, rows_of_keys, values_transposed);
@@ -143,14 +137,14 @@ void Attention<T>::backward_part(const AttentionInput<T>& in, const Part& part, 
     k.pack_left(rows, d, context_gradient + at, in.width(), nullptr, 1.0F, gradient_left, padded_rows);
     k.transpose(padded_rows, d, gradient_left, gradient_transposed, padded_rows);
     k.row_products(rows, d, context + at, in.width(), context_gradient + at, in.width(), products);
-    panel_product(padded_rows, padded, d, left, d, keys_transposed, scores, false);
-    panel_product(padded_rows, padded, d, gradient_left, d, values_transposed, gradient, false);
+    k.product(padded_rows, padded, d, left, d, keys_transposed, scores, padded, false);
+    k.product(padded_rows, padded, d, gradient_left, d, values_transposed, gradient, padded, false);
     k.softmax_backward({row, rows, part.num_keys, padded, static_cast<std::uint32_t>(part.head), in.dropout, scores,
                         const_cast<float*>(log_sums) + row * in.num_heads + part.head, in.num_heads},
                        gradient, products, panels, scores_gradient, gradient_panels, padded_rows);
-    panel_product(d, padded, padded_rows, gradient_transposed, padded_rows, panels, value_sums, first > 0);
-    panel_product(d, padded, padded_rows, left_transposed, padded_rows, gradient_panels, key_sums, first > 0);
-    small_product(padded_rows, d, padded, scores_gradient, padded, keys, d, out, d, false);
+    k.product(d, padded, padded_rows, gradient_transposed, padded_rows, panels, value_sums, padded, first > 0);
+    k.product(d, padded, padded_rows, left_transposed, padded_rows, gradient_panels, key_sums, padded, first > 0);
+    k.product(padded_rows, d, padded, scores_gradient, padded, keys, out, d, false);
     k.store(rows, d, out, d, scale, query_gradient + row * in.query_stride + column, in.query_stride);
   }
   k.store_transposed(part.num_keys, d, key_sums, padded, key_gradient + key_at, in.key_stride);

@@ -4,17 +4,9 @@
 #include "workspace.hpp"
 
 #include <cstdint>
+#include <vector>
 
 namespace fedmpi {
-
-// Kernels::product by the processor's matrix units where LibTorch reaches them. Rows and depth must be multiples of
-// 16, or what the kernel can take. Call release_products() when a thread has done a series of them.
-template <class T>
-void small_product(std::int64_t m, std::int64_t n, std::int64_t k, const T* left, std::int64_t left_stride,
-                   const T* right, std::int64_t right_stride, float* out, std::int64_t out_stride, bool add);
-
-template <class T>
-void release_products();
 
 // A product of little depth that is added to another before that is rounded: in [rows, depth] times a weight that is
 // transposed as the other product's is.
@@ -46,11 +38,14 @@ class Products {
  private:
   void make_panels(const T* in, std::int64_t rows, std::int64_t width, std::int64_t padded_rows, T* panels);
   void make_transposed_panels(const T* weight, std::int64_t out_width, std::int64_t in_width, T* panels);
+  void add_product_of_columns(const T* left, std::int64_t left_width, const T* right, std::int64_t right_width,
+                              std::int64_t rows, bool turned, float* sum);
   // more.weight in panels too.
   void multiply_panels(const T* in, std::int64_t rows, std::int64_t depth, const T* panels, std::int64_t out_width,
                        T* out, const LowRank<T>& more);
 
   Buffer<T> panels_, more_panels_, left_;
+  std::vector<Buffer<float>> blocks_;  // of threads
 };
 
 }  // namespace fedmpi

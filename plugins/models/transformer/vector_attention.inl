@@ -93,18 +93,6 @@ void make_panel(std::int64_t rows, std::int64_t width, const Bf16* in, std::int6
   }
 }
 
-void interleave(std::int64_t rows, std::int64_t width, const float* in, float* out) {
-  __builtin_memcpy(out, in, static_cast<std::size_t>(rows * width) * sizeof(float));
-}
-void interleave(std::int64_t rows, std::int64_t width, const Bf16* in, Bf16* out) {
-  for (std::int64_t r = 0; r < rows; r += 2, in += 2 * width, out += 2 * width) {
-    for (std::int64_t i = 0; i < width; ++i) {
-      out[2 * i] = in[i];
-      out[2 * i + 1] = in[width + i];
-    }
-  }
-}
-
 // A row's columns travel in groups of `pair`, as wide as a float.
 template <class T>
 void transpose_panelled(std::int64_t rows, std::int64_t width, const T* in, T* out) {
@@ -216,26 +204,39 @@ void store_rows(std::int64_t rows, std::int64_t width, const float* in, std::int
 }
 
 template <class T>
+void stream_rows(std::int64_t rows, std::int64_t width, const float* in, std::int64_t in_stride, float scale, T* out,
+                 std::int64_t out_stride) {
+  for (std::int64_t r = 0; r < rows; ++r, in += in_stride, out += out_stride)
+    for (std::int64_t i = 0; i < width; i += 2 * lanes)
+      stream(out + i, load(in + i) * scale, load(in + i + lanes) * scale);
+  end_streams();
+}
+
+template <class T>
 void store_transposed(std::int64_t rows, std::int64_t width, const float* in, std::int64_t in_stride, T* out,
                       std::int64_t out_stride) {
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t i = 0; i < width; ++i) set(out[r * out_stride + i], in[i * in_stride + r]);
 }
 
-// One product of a pair of depths: sum += left[0] * right[., 0] + left[1] * right[., 1], right interleaved; for float a
-// pair is one.
-INLINE Floats multiply_add(Floats sum, const float* left, Floats right) {
-  return sum + left[0] * right;
+// A pair of a row's elements, in every lane, and its product with as many rows of a panel, added to `sum`.
+INLINE Floats spread(const float* left) {
+  return all(*left);
 }
-INLINE Floats multiply_add(Floats sum, const Bf16* left, Words right) {
-#if defined(__AVX512BF16__)
-  std::int32_t both;
+INLINE Words spread(const Bf16* left) {
+  std::uint32_t both;
   __builtin_memcpy(&both, left, sizeof both);
-  return bits_of<Floats>(
-      _mm512_dpbf16_ps(bits_of<__m512>(sum), bits_of<__m512bh>(_mm512_set1_epi32(both)), bits_of<__m512bh>(right)));
+  return both - Words{};
+}
+INLINE Floats multiply_add(Floats sum, Floats left, Floats column) {
+  return sum + left * column;
+}
+INLINE Floats multiply_add(Floats sum, Words left, Words column) {
+#if defined(__AVX512BF16__)
+  return bits_of<Floats>(_mm512_dpbf16_ps(bits_of<__m512>(sum), bits_of<__m512bh>(left), bits_of<__m512bh>(column)));
 #else
-  sum = sum + to_float(left[0]) * bits_of<Floats>(right << 16);
-  return sum + to_float(left[1]) * bits_of<Floats>(right & 0xffff0000U);
+  sum = sum + bits_of<Floats>(left << 16) * bits_of<Floats>(column << 16);
+  return sum + bits_of<Floats>(left & 0xffff0000U) * bits_of<Floats>(column & 0xffff0000U);
 #endif
 }
 INLINE Floats load_pair(const float* p) {
@@ -247,21 +248,24 @@ INLINE Words load_pair(const Bf16* p) {
   return w;
 }
 
-// ROWS rows and VECTORS vectors of columns of a product, whose sums stay in registers.
+// Sums of ROWS rows and VECTORS vectors of columns, which stay in registers.
 template <int ROWS, int VECTORS, class T>
-INLINE void product_block(std::int64_t k, const T* left, std::int64_t left_stride, const T* right,
-                          std::int64_t right_stride, float* out, std::int64_t out_stride, bool add) {
+INLINE void product_block(std::int64_t k, const T* left, std::int64_t left_stride, const T* panel, float* out,
+                          std::int64_t out_stride, bool add) {
   Floats sums[ROWS][VECTORS];
 #pragma GCC unroll 8
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 8
     for (int v = 0; v < VECTORS; ++v) sums[r][v] = add ? load(out + r * out_stride + v * lanes) : Floats{};
-  for (std::int64_t j = 0; j < k; j += pair<T>, left += pair<T>, right += right_stride * pair<T>) {
+  for (std::int64_t j = 0; j < k; j += pair<T>, left += pair<T>, panel += panel_width * pair<T>) {
+    decltype(load_pair(panel)) columns[VECTORS];
 #pragma GCC unroll 8
-    for (int v = 0; v < VECTORS; ++v) {
-      const auto column = load_pair(right + v * lanes * pair<T>);
+    for (int v = 0; v < VECTORS; ++v) columns[v] = load_pair(panel + v * lanes * pair<T>);
 #pragma GCC unroll 8
-      for (int r = 0; r < ROWS; ++r) sums[r][v] = multiply_add(sums[r][v], left + r * left_stride, column);
+    for (int r = 0; r < ROWS; ++r) {
+      const auto own = spread(left + r * left_stride);
+#pragma GCC unroll 8
+      for (int v = 0; v < VECTORS; ++v) sums[r][v] = multiply_add(sums[r][v], own, columns[v]);
     }
   }
 #pragma GCC unroll 8
@@ -270,40 +274,57 @@ INLINE void product_block(std::int64_t k, const T* left, std::int64_t left_strid
     for (int v = 0; v < VECTORS; ++v) store(out + r * out_stride + v * lanes, sums[r][v]);
 }
 
-// What no block covers.
+template <int ROWS, int VECTORS, class T>
+INLINE std::int64_t product_rows(std::int64_t row, std::int64_t m, std::int64_t k, const T* left,
+                                 std::int64_t left_stride, const T* panel, float* out, std::int64_t out_stride,
+                                 bool add) {
+  for (; row + ROWS <= m; row += ROWS)
+    product_block<ROWS, VECTORS>(k, left + row * left_stride, left_stride, panel, out + row * out_stride, out_stride,
+                                 add);
+  return row;
+}
+
+template <int VECTORS, class T>
+INLINE void product_columns(std::int64_t m, std::int64_t k, const T* left, std::int64_t left_stride, const T* panel,
+                            float* out, std::int64_t out_stride, bool add) {
+  std::int64_t row = product_rows<6, VECTORS>(0, m, k, left, left_stride, panel, out, out_stride, add);
+  row = product_rows<2, VECTORS>(row, m, k, left, left_stride, panel, out, out_stride, add);
+  product_rows<1, VECTORS>(row, m, k, left, left_stride, panel, out, out_stride, add);
+}
+
+// What no vector of columns covers.
 template <class T>
 INLINE void product_corner(std::int64_t m, std::int64_t n, std::int64_t k, const T* left, std::int64_t left_stride,
-                           const T* right, std::int64_t right_stride, float* out, std::int64_t out_stride, bool add) {
+                           const T* panel, float* out, std::int64_t out_stride, bool add) {
   for (std::int64_t row = 0; row < m; ++row, left += left_stride, out += out_stride) {
     for (std::int64_t i = 0; i < n; ++i) {
       float sum = add ? out[i] : 0.0F;
       for (std::int64_t j = 0; j < k; ++j)
-        sum += to_float(left[j]) * to_float(right[((j / pair<T>)*right_stride + i) * pair<T> + j % pair<T>]);
+        sum += to_float(left[j]) * to_float(panel[((j / pair<T>)*panel_width + i) * pair<T> + j % pair<T>]);
       out[i] = sum;
     }
   }
 }
 
 template <class T>
-void product(std::int64_t m, std::int64_t n, std::int64_t k, const T* left, std::int64_t left_stride, const T* right,
-             std::int64_t right_stride, float* out, std::int64_t out_stride, bool add) {
-  constexpr int rows = 4, vectors = lanes == 16 ? 4 : 2;
-  const std::int64_t whole = k % pair<T> == 0 ? n / lanes * lanes : 0;
-  std::int64_t column = 0;
-  for (; column + vectors * lanes <= whole; column += vectors * lanes) {
-    const T* from = right + column * pair<T>;
-    std::int64_t row = 0;
-    for (; row + rows <= m; row += rows)
-      product_block<rows, vectors>(k, left + row * left_stride, left_stride, from, right_stride,
-                                   out + row * out_stride + column, out_stride, add);
-    for (; row < m; ++row)
-      product_block<1, vectors>(k, left + row * left_stride, left_stride, from, right_stride,
-                                out + row * out_stride + column, out_stride, add);
+void product(std::int64_t m, std::int64_t n, std::int64_t k, const T* left, std::int64_t left_stride, const T* panels,
+             float* out, std::int64_t out_stride, bool add) {
+  constexpr int vectors = lanes == 16 ? 4 : 2;
+  constexpr std::int64_t depth = 512 / sizeof(T);  // of a panel's part that stays in the first cache
+  for (std::int64_t first = 0; first < n; first += panel_width, panels += panel_width * k, out += panel_width) {
+    const std::int64_t width = n - first < panel_width ? n - first : panel_width;
+    for (std::int64_t j = 0; j < k; j += depth) {
+      const std::int64_t count = k - j < depth ? k - j : depth;
+      const T* panel = panels + j * panel_width;
+      const bool more = add || j > 0;
+      std::int64_t column = 0;
+      for (; column + vectors * lanes <= width; column += vectors * lanes)
+        product_columns<vectors>(m, count, left + j, left_stride, panel + column * pair<T>, out + column, out_stride,
+                                 more);
+      for (; column + lanes <= width; column += lanes)
+        product_columns<1>(m, count, left + j, left_stride, panel + column * pair<T>, out + column, out_stride, more);
+      product_corner(m, width - column, count, left + j, left_stride, panel + column * pair<T>, out + column,
+                     out_stride, more);
+    }
   }
-  for (; column < whole; column += lanes)
-    for (std::int64_t row = 0; row < m; ++row)
-      product_block<1, 1>(k, left + row * left_stride, left_stride, right + column * pair<T>, right_stride,
-                          out + row * out_stride + column, out_stride, add);
-  product_corner(m, n - column, k, left, left_stride, right + column * pair<T>, right_stride, out + column, out_stride,
-                 add);
 }

@@ -55,10 +55,12 @@ struct Softmax {
   std::int64_t log_sums_stride;
 };
 
-// Products' operands. An "interleaved" operand has element (k, n) at
-// [(k / P) * width * P + n * P + k % P], P = 2 for Bf16 and 1 for float: what matrix units read.
-// A "panelled" one is cut into panels of 64 columns, each interleaved with width 64.
+// A product's right operand is "panelled": cut into panels of 64 columns, each with element (k, n) at
+// [(k / P) * 64 * P + n * P + k % P], P = 2 for Bf16 and 1 for float: what matrix units read. Depths are multiples of
+// P.
 inline constexpr std::int64_t panel_width = 64;
+inline constexpr std::int64_t most_product_rows = 48;
+inline constexpr std::int64_t stream_width = 32;
 
 template <class T>
 struct Kernels {
@@ -80,10 +82,9 @@ struct Kernels {
   // [rows, width] + bias, times scale, as a left operand [padded_rows, width], zero from `rows` on.
   void (*pack_left)(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, const float* bias,
                     float scale, T* out, std::int64_t padded_rows);
-  // Of a left operand [rows, width]: the transpose as another one; itself as an interleaved right operand; the
-  // transpose as a panelled right operand. Of the first, columns from `rows` on are zero.
+  // Of a left operand [rows, width]: the transpose as another one, whose columns from `rows` on are zero, and as a
+  // right one.
   void (*transpose)(std::int64_t rows, std::int64_t width, const T* in, T* out, std::int64_t out_stride);
-  void (*interleave)(std::int64_t rows, std::int64_t width, const T* in, T* out);
   void (*transpose_panelled)(std::int64_t rows, std::int64_t width, const T* in, T* out);
 
   // Up to 64 columns as a panel of padded_rows rows, zero beyond what is given.
@@ -102,12 +103,17 @@ struct Kernels {
                        std::int64_t b_stride, float* sums);
   void (*store)(std::int64_t rows, std::int64_t width, const float* in, std::int64_t in_stride, float scale, T* out,
                 std::int64_t out_stride);
+  // The same past the caches, for what is too much for them. width and out_stride are multiples of stream_width, out
+  // is aligned to 64 bytes.
+  void (*stream)(std::int64_t rows, std::int64_t width, const float* in, std::int64_t in_stride, float scale, T* out,
+                 std::int64_t out_stride);
   void (*store_transposed)(std::int64_t rows, std::int64_t width, const float* in, std::int64_t in_stride, T* out,
                            std::int64_t out_stride);  // out [rows, width] from in [width, rows]
 
-  // out [m, n] (+)= left [m, k] * right [k, n], right interleaved.
+  // out [m, n] (+)= left [m, k] * right [k, n]. Fastest where m and n are multiples of 32 and k of 64 bytes.
   void (*product)(std::int64_t m, std::int64_t n, std::int64_t k, const T* left, std::int64_t left_stride,
-                  const T* right, std::int64_t right_stride, float* out, std::int64_t out_stride, bool add);
+                  const T* panels, float* out, std::int64_t out_stride, bool add);
+  std::int64_t product_rows;  // the m it is fastest with where left is large; at most most_product_rows
 };
 
 // What is compiled for one instruction set.

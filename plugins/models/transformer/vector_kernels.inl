@@ -19,10 +19,10 @@ namespace {
 
 template <class T>
 constexpr Kernels<T> table{
-    &from_float<T>,    &add_to_float<T>,       &norm_forward<T>,     &norm_backward<T>,   &gelu_forward<T>,
-    &gelu_backward<T>, &dropout_mask,          &column_sums<T>,      &pack_left<T>,       &transpose<T>,
-    &interleave,       &transpose_panelled<T>, &make_panel,          &softmax_forward<T>, &softmax_backward<T>,
-    &row_products<T>,  &store_rows<T>,         &store_transposed<T>, &product<T>,
+    &from_float<T>,         &add_to_float<T>, &norm_forward<T>,     &norm_backward<T>,    &gelu_forward<T>,
+    &gelu_backward<T>,      &dropout_mask,    &column_sums<T>,      &pack_left<T>,        &transpose<T>,
+    &transpose_panelled<T>, &make_panel,      &softmax_forward<T>,  &softmax_backward<T>, &row_products<T>,
+    &store_rows<T>,         &stream_rows<T>,  &store_transposed<T>, &product<T>,          most_product_rows,
 };
 
 }  // namespace

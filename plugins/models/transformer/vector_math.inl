@@ -46,6 +46,41 @@ INLINE void store(Bf16* p, Floats v) {
   __builtin_memcpy(p, &h, sizeof h);
 #endif
 }
+// Two vectors, past the caches; p is aligned to 64 bytes.
+INLINE void stream(float* p, Floats first, Floats second) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, bits_of<__m512>(first));
+  _mm512_stream_ps(p + lanes, bits_of<__m512>(second));
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, bits_of<__m256>(first));
+  _mm256_stream_ps(p + lanes, bits_of<__m256>(second));
+#else
+  store(p, first);
+  store(p + lanes, second);
+#endif
+}
+INLINE void stream(Bf16* p, Floats first, Floats second) {
+#if defined(__AVX512BF16__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(p),
+                      bits_of<__m512i>(_mm512_cvtne2ps_pbh(bits_of<__m512>(second), bits_of<__m512>(first))));
+#elif defined(__AVX2__)
+  Bf16 both[2 * lanes];
+  store(both, first);
+  store(both + lanes, second);
+  __m256i whole;
+  __builtin_memcpy(&whole, both, sizeof whole);
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), whole);
+#else
+  store(p, first);
+  store(p + lanes, second);
+#endif
+}
+// What has been streamed is seen by other threads that are told of it after this.
+INLINE void end_streams() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
 INLINE float to_float(float x) {
   return x;
 }
