@@ -19,6 +19,8 @@ struct alignas(64) TileConfiguration {
   std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 static_assert(sizeof(TileConfiguration) == 64);
+// Not on the stack: the compiler is not told that all of it is read.
+constexpr TileConfiguration configuration;
 
 // Sums of up to 2 x 2 tiles, in tiles 0 to 3; 4 and 5 are of the left operand, which stays in the first cache for all
 // panels, 6 and 7 of the panel, which is streamed past it.
@@ -67,6 +69,19 @@ void product_rows(std::int64_t n, std::int64_t k, const Bf16* left, std::int64_t
   if (column < n) product_block<ROWS, 1>(k, left, left_stride, panel + column * 2, out + column, out_stride, add);
 }
 
+// Columns beyond a panel's last whole tile are left out.
+void product_of_tiles(std::int64_t m, std::int64_t n, std::int64_t k, const Bf16* left, std::int64_t left_stride,
+                      const Bf16* panels, std::int64_t panel_size, float* out, std::int64_t out_stride, bool add) {
+  _tile_loadconfig(&configuration);
+  for (std::int64_t row = 0; row < m; row += 2 * rows_of_tile) {
+    const auto product_of_rows = row + rows_of_tile < m ? product_rows<2> : product_rows<1>;
+    for (std::int64_t first = 0; first < n; first += panel_width)
+      product_of_rows(std::min(panel_width, n - first) / 16 * 16, k, left + row * left_stride, left_stride,
+                      panels + first / panel_width * panel_size, out + row * out_stride + first, out_stride, add);
+  }
+  _tile_release();
+}
+
 }  // namespace
 
 bool has_matrix_units() {
@@ -81,15 +96,8 @@ void product_by_matrix_units(std::int64_t m, std::int64_t n, std::int64_t k, con
                              const Bf16* panels, float* out, std::int64_t out_stride, bool add) {
   const auto by_vectors = kernels_avx512.bf16.product;
   const std::int64_t whole_m = m / rows_of_tile * rows_of_tile, whole_k = k / depth_of_tile * depth_of_tile;
-  const TileConfiguration configuration;
-  _tile_loadconfig(&configuration);
-  for (std::int64_t row = 0; row < whole_m; row += 2 * rows_of_tile) {
-    const auto product_of_rows = row + rows_of_tile < whole_m ? product_rows<2> : product_rows<1>;
-    for (std::int64_t first = 0; first < n; first += panel_width)
-      product_of_rows(std::min(panel_width, n - first) / 16 * 16, whole_k, left + row * left_stride, left_stride,
-                      panels + first * k, out + row * out_stride + first, out_stride, add);
-  }
-  _tile_release();
+  if (whole_k > 0)
+    product_of_tiles(whole_m, n, whole_k, left, left_stride, panels, panel_width * k, out, out_stride, add);
   for (std::int64_t first = 0; first < n; first += panel_width, panels += panel_width * k, out += panel_width) {
     const std::int64_t width = std::min(panel_width, n - first), whole_n = width / 16 * 16;
     if (whole_k < k)

@@ -1,6 +1,7 @@
 #include "products.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace fedmpi {
 namespace {
@@ -19,14 +20,16 @@ constexpr std::int64_t depth_tile = 32;
 struct BlockSize {
   std::int64_t rows, columns;
 };
+constexpr BlockSize block_sizes[] = {{192, 384}, {192, 192}, {128, 128}, {64, 64}};
+// So that whatever the block, and with it the number of threads, the same units sum a row in the same order.
+static_assert(std::ranges::all_of(block_sizes, [](const BlockSize& size) {
+  return size.rows % panel_width == 0 && size.columns % panel_width == 0;
+}));
 // Large blocks read their operands less often, but every thread should have some.
 BlockSize gradient_block(std::int64_t rows, std::int64_t columns) {
-  constexpr BlockSize sizes[] = {{192, 384}, {192, 192}, {128, 128}, {64, 64}};
-  const BlockSize* size = sizes;
-  while (size != std::end(sizes) - 1 &&
-         ((rows - 1) / size->rows + 1) * ((columns - 1) / size->columns + 1) < 2 * at::get_num_threads())
-    ++size;
-  return *size;
+  for (const BlockSize& size : block_sizes)
+    if (((rows - 1) / size.rows + 1) * ((columns - 1) / size.columns + 1) >= 2 * at::get_num_threads()) return size;
+  return *std::rbegin(block_sizes);
 }
 
 template <class T>
@@ -119,7 +122,7 @@ void Products<T>::make_panels(const T* in, std::int64_t rows, std::int64_t width
 template <class T>
 void Products<T>::add_weight_gradient(const T* gradient, std::int64_t rows, const T* in, std::int64_t out_width,
                                       std::int64_t in_width, float* sum) {
-  if (sum == nullptr) return;
+  if (sum == nullptr || rows == 0) return;
   const bool turned = out_width > in_width;
   add_product_of_columns(turned ? in : gradient, turned ? in_width : out_width, turned ? gradient : in,
                          turned ? out_width : in_width, rows, turned, sum);

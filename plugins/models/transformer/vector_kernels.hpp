@@ -83,11 +83,11 @@ struct Kernels {
   void (*pack_left)(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, const float* bias,
                     float scale, T* out, std::int64_t padded_rows);
   // Of a left operand [rows, width]: the transpose as another one, whose columns from `rows` on are zero, and as a
-  // right one.
+  // right one, whose last panel's columns from `rows` on are left as they were.
   void (*transpose)(std::int64_t rows, std::int64_t width, const T* in, T* out, std::int64_t out_stride);
   void (*transpose_panelled)(std::int64_t rows, std::int64_t width, const T* in, T* out);
 
-  // Up to 64 columns as a panel of padded_rows rows, zero beyond what is given.
+  // Up to 64 columns as a panel of padded_rows rows, a multiple of P, zero beyond what is given.
   void (*make_panel)(std::int64_t rows, std::int64_t width, const T* in, std::int64_t stride, T* out,
                      std::int64_t padded_rows);
 
