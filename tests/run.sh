@@ -18,6 +18,14 @@ quietly() {
   "$@" > "$log" 2>&1 || { tail -n 60 "$log" >&2 && die "this failed, its last lines are above: $*"; }
 }
 
+needed=8  # GB, for 'build' and what the tests write there
+built=0
+if [[ -d build ]]; then built=$(du -sk build | cut -f1); fi
+free=$(df -Pk . | awk 'NR == 2 { print $4 }')
+if ((free + built < needed * 1000000)); then
+  die "the build and the tests take $needed GB in $root, where $((free / 1000000)) GB are free: make room or clone elsewhere"
+fi
+
 section "Installing what is missing"
 cmake/install_dependencies.sh --tests
 data/get_minilm.sh data/minilm
