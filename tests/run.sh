@@ -18,7 +18,7 @@ quietly() {
   "$@" > "$log" 2>&1 || { tail -n 60 "$log" >&2 && die "this failed, its last lines are above: $*"; }
 }
 
-needed=8  # GB, for 'build' and what the tests write there
+needed=12  # GB, for 'build' and what the tests write there
 built=0
 if [[ -d build ]]; then built=$(du -sk build | cut -f1); fi
 free=$(df -Pk . | awk 'NR == 2 { print $4 }')
