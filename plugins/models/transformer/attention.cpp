@@ -7,9 +7,6 @@ namespace fedmpi {
 namespace {
 
 // Matrix units work in tiles of 16 rows and 32 columns.
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
 constexpr std::int64_t row_tile = 16;
 constexpr std::int64_t key_tile = 32;
 constexpr std::int64_t query_block = panel_width;

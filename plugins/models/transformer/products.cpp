@@ -6,10 +6,6 @@
 namespace fedmpi {
 namespace {
 
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 constexpr std::int64_t cached_bytes = 768 << 10;  // of what is used again soon, in a core's second cache
 constexpr std::int64_t streamed_bytes = 4 << 20;  // of a result that is not left in the caches
 constexpr std::int64_t tile_width = 2 * panel_width;

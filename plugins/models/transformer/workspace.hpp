@@ -19,6 +19,10 @@ inline constexpr at::ScalarType scalar_type<Bf16> = at::kBFloat16;
 template <>
 inline constexpr at::ScalarType scalar_type<std::int64_t> = at::kLong;
 
+inline std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
 // A tensor over memory that somebody else keeps.
 template <class T>
 at::Tensor matrix(const T* data, std::int64_t rows, std::int64_t columns, std::int64_t stride = -1) {
